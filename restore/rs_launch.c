@@ -1,0 +1,309 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * A launch, step by step.  The memory is loaded by workers while this thread
+ * makes the disks and writes xenstore.  No fork, no exec.  Trusts the
+ * template, whose signature and key were checked.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/random.h>
+#include <time.h>
+
+#include "ident.h"
+#include "rs_launch.h"
+#include "rs_names.h"
+#include "rs_nodes.h"
+
+#define UNDO_TIMEOUT_MS 10000
+
+uint64_t
+rs_launch_now_ns(void)
+{
+	struct timespec t;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+const char *
+rs_launch_stage_name(enum rs_stage stage)
+{
+	static const char *const names[RS_STAGES] = { "create", "disks",
+	    "nodes", "backend", "load", "state", "introduce", "unpause",
+	    "unmap" };
+
+	return names[stage];
+}
+
+static void
+stage_end(struct rs_timings *t, enum rs_stage stage)
+{
+	t->end_ns[stage] = rs_launch_now_ns() - t->start_ns;
+}
+
+static int
+make_identity(int names_fd, struct rs_domain *d, struct err *e)
+{
+	uint8_t *u = d->uuid;
+
+	if (rs_names_draw(names_fd, (int64_t)time(NULL), d->name, e) != 0)
+		return -1;
+	if (getrandom(u, HV_UUID_BYTES, 0) != HV_UUID_BYTES)
+		return err_set(e, ERR_SYS, errno, "cannot make a UUID");
+	memcpy(u, IDENT_UUID_DISP, 4);
+	u[6] = (uint8_t)((u[6] & 0x0f) | 0x40);
+	u[8] = (uint8_t)((u[8] & 0x3f) | 0x80);
+	(void)snprintf(d->uuid_text, sizeof(d->uuid_text), "%02x%02x%02x%02x-"
+	    "%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x", u[0], u[1],
+	    u[2], u[3], u[4], u[5], u[6], u[7], u[8], u[9], u[10], u[11],
+	    u[12], u[13], u[14], u[15]);
+	return 0;
+}
+
+static struct hv_blob
+blob(const struct sf_blob *b)
+{
+	return (struct hv_blob){ .bytes = b->bytes, .len = b->len };
+}
+
+static int
+create(const struct rs_env *env, const struct rs_template *t,
+    struct rs_domain *d, struct hv_channels *channels, struct err *e)
+{
+	const struct sf_state *s = sf_reader_state(t->reader);
+	struct hv_domain_params p = {
+		.nr_vcpus = s->nr_vcpus,
+		.max_mem_kb = s->max_mem_kb,
+		.nr_pages = rs_plan_nr_pages(&t->plan),
+		.max_grant_frames = s->max_grant_frames,
+		.cpuid = blob(&s->cpuid),
+		.msrs = blob(&s->msrs),
+		.hvm_params = blob(&s->hvm_params),
+		.tsc_mode = s->tsc_mode,
+		.tsc_khz = s->tsc_khz,
+		.tsc_nsec = s->tsc_nsec,
+		.tsc_incarnation = s->tsc_incarnation,
+	};
+
+	memcpy(p.uuid, d->uuid, sizeof(p.uuid));
+	if (env->hv->ops->create(env->hv, &p, &d->domid, channels, e) != 0)
+		return -1;
+	d->created = true;
+	d->nr_vcpus = s->nr_vcpus;
+	d->target_mem_kb = s->target_mem_kb;
+	d->max_mem_kb = s->max_mem_kb;
+	return 0;
+}
+
+static int
+make_disks(const struct rs_env *env, const struct rs_template *t,
+    uint64_t store_bytes, struct rs_domain *d, struct err *e)
+{
+	char name[DISK_NAME_MAX];
+
+	for (uint32_t i = 0; i < t->nr_disks; i++) {
+		const struct rs_template_disk *td = &t->disks[i];
+		struct rs_vbd *v = &d->vbds[i];
+
+		memcpy(v->vdev, td->vdev, sizeof(v->vdev));
+		v->devid = td->devid;
+		v->writable = td->writable;
+		v->major = td->base.major;
+		v->minor = td->base.minor;
+		d->nr_vbds = i + 1;
+		if (!td->writable)
+			continue;
+		(void)snprintf(name, sizeof(name), IDENT_DM_DISP "%s-%s",
+		    d->uuid_text, td->vdev);
+		if (env->disk->ops->make_cow(env->disk, name, &td->base,
+		    store_bytes, &v->cow, e) != 0)
+			return -1;
+		v->major = v->cow.major;
+		v->minor = v->cow.minor;
+	}
+	return 0;
+}
+
+/* Domids come round after 32752 domains: what a dead one of this number left
+ * behind must not be found by ours. */
+static int
+write_nodes(const struct rs_env *env, struct rs_domain *d,
+    const struct hv_channels *channels, struct err *e)
+{
+	struct rs_nodes_trees trees;
+	struct rs_nodes nodes;
+	int rc;
+
+	if (rs_nodes_make(d, channels, &nodes, e) != 0)
+		return -1;
+	rs_nodes_trees(d, &trees);
+	d->in_store = true;
+	rc = env->store->ops->remove(env->store, trees.paths, RS_NODES_TREES,
+	    e);
+	if (rc == 0)
+		rc = env->store->ops->write(env->store, nodes.nodes, nodes.nr,
+		    e);
+	rs_nodes_free(&nodes);
+	return rc;
+}
+
+/* The frontend reads the backend's features as soon as it resumes, and takes
+ * what is not there yet for absent: so not before InitWait (2). */
+static int
+wait_backends(const struct rs_env *env, const struct rs_domain *d,
+    unsigned timeout_ms, struct err *e)
+{
+	char text[RS_DISKS_MAX][96];
+	const char *paths[RS_DISKS_MAX], *want[RS_DISKS_MAX];
+
+	for (uint32_t i = 0; i < d->nr_vbds; i++) {
+		rs_nodes_vbd_state_path(d, &d->vbds[i], text[i]);
+		paths[i] = text[i];
+		want[i] = "2";
+	}
+	if (env->store->ops->wait(env->store, paths, want, d->nr_vbds,
+	    rs_launch_now_ns() + timeout_ms * 1000000ull, -1, e) != 0)
+		return err_prefix(e, "the block backend did not answer (is "
+		    "xen-blkback loaded?)");
+	return 0;
+}
+
+/* All between the created domain and the running one. */
+static int
+build(const struct rs_env *env, const struct rs_template *t,
+    const struct rs_launch_params *p, const struct hv_channels *channels,
+    struct rs_load **load, struct rs_domain *d, struct rs_timings *timings,
+    struct err *e)
+{
+	const struct rs_load_source source = {
+		.reader = t->reader, .plan = &t->plan,
+		.resident = t->resident,
+		.frames_are_zero = t->frames_are_zero,
+		.nr_workers = p->nr_workers,
+	};
+	const struct hv_state state = {
+		.hvm_context = blob(&sf_reader_state(t->reader)->hvm_context),
+		.channels = *channels,
+	};
+
+	*load = rs_load_start(env->hv, d->domid, &source, e);
+	if (*load == NULL)
+		return -1;
+	if (make_disks(env, t, p->store_bytes, d, e) != 0)
+		return -1;
+	stage_end(timings, RS_STAGE_DISKS);
+	if (write_nodes(env, d, channels, e) != 0)
+		return -1;
+	stage_end(timings, RS_STAGE_NODES);
+	if (wait_backends(env, d, p->backend_timeout_ms, e) != 0)
+		return -1;
+	stage_end(timings, RS_STAGE_BACKEND);
+	if (rs_load_wait(*load, &timings->load, e) != 0)
+		return -1;
+	stage_end(timings, RS_STAGE_LOAD);
+	if (env->hv->ops->load_state(env->hv, d->domid, &state, e) != 0)
+		return -1;
+	stage_end(timings, RS_STAGE_STATE);
+	if (env->store->ops->introduce(env->store, d->domid,
+	    channels->store_gfn, channels->store_port, e) != 0)
+		return -1;
+	stage_end(timings, RS_STAGE_INTRODUCE);
+	if (env->hv->ops->unpause(env->hv, d->domid, e) != 0)
+		return -1;
+	stage_end(timings, RS_STAGE_UNPAUSE);
+	return 0;
+}
+
+int
+rs_launch(const struct rs_env *env, const struct rs_template *t,
+    const struct rs_launch_params *p, struct rs_domain *d,
+    struct rs_timings *timings, struct err *e)
+{
+	struct rs_load *load = NULL;
+	struct hv_channels channels;
+	struct err undo;
+	int rc = -1;
+
+	memset(d, 0, sizeof(*d));
+	memset(timings, 0, sizeof(*timings));
+	timings->start_ns = rs_launch_now_ns();
+	if (make_identity(env->names_fd, d, e) != 0)
+		return -1;
+	if (create(env, t, d, &channels, e) != 0)
+		goto out;
+	stage_end(timings, RS_STAGE_CREATE);
+	rc = build(env, t, p, &channels, &load, d, timings, e);
+out:
+	rs_load_free(load);
+	stage_end(timings, RS_STAGE_UNMAP);
+	if (rc == 0)
+		return 0;
+	if (rs_launch_destroy(env, d, UNDO_TIMEOUT_MS, &undo) != 0)
+		return err_prefix(e, "%s is left behind (%s) after", d->name,
+		    undo.msg);
+	return -1;
+}
+
+/* The kernel's backend closes a disk some time after its nodes are gone. */
+static int
+remove_disk(struct disk *disk, struct disk_dev *dev, uint64_t deadline_ns,
+    struct err *e)
+{
+	const struct timespec pause = { .tv_nsec = 5000000 };
+
+	while (dev->name[0] != '\0' && disk->ops->remove(disk, dev, e) != 0) {
+		if (e->code != ERR_BUSY || rs_launch_now_ns() > deadline_ns)
+			return -1;
+		(void)nanosleep(&pause, NULL);
+	}
+	return 0;
+}
+
+/* If `xl destroy` was faster the domid may be somebody else's by now. */
+static int
+destroy_domain(const struct rs_env *env, struct rs_domain *d, struct err *e)
+{
+	struct hv_domain_info info;
+	int found;
+
+	if (!d->created)
+		return 0;
+	found = env->hv->ops->info(env->hv, d->domid, &info, e);
+	if (found < 0)
+		return -1;
+	if (found == 1 && memcmp(info.uuid, d->uuid, sizeof(d->uuid)) != 0) {
+		d->in_store = false;
+	} else if (found == 1) {
+		if (env->hv->ops->destroy(env->hv, d->domid, e) != 0)
+			return -1;
+	}
+	d->created = false;
+	return 0;
+}
+
+int
+rs_launch_destroy(const struct rs_env *env, struct rs_domain *d,
+    unsigned timeout_ms, struct err *e)
+{
+	uint64_t deadline = rs_launch_now_ns() + timeout_ms * 1000000ull;
+	struct rs_nodes_trees trees;
+	struct err later;
+	int rc;
+
+	/* Each step is tried whatever became of the one before it. */
+	rc = destroy_domain(env, d, e);
+	if (d->in_store) {
+		rs_nodes_trees(d, &trees);
+		if (env->store->ops->remove(env->store, trees.paths,
+		    RS_NODES_TREES, rc == 0 ? e : &later) != 0)
+			rc = -1;
+		else
+			d->in_store = false;
+	}
+	for (uint32_t i = 0; i < d->nr_vbds; i++)
+		if (remove_disk(env->disk, &d->vbds[i].cow, deadline,
+		    rc == 0 ? e : &later) != 0)
+			rc = -1;
+	return rc;
+}

@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * A launch: from an open template to a running disposable, and the way back.
+ */
+#ifndef RS_LAUNCH_H
+#define RS_LAUNCH_H
+
+#include <stdint.h>
+
+#include "disk.h"
+#include "hv.h"
+#include "rs_domain.h"
+#include "rs_load.h"
+#include "rs_template.h"
+#include "store.h"
+
+/* What a launch works with; all open, all the caller's. */
+struct rs_env {
+	struct hv *hv;
+	struct store *store;
+	struct disk *disk;
+	int names_fd;		/* rs_names_open() */
+};
+
+struct rs_launch_params {
+	unsigned nr_workers;
+	uint64_t store_bytes;	/* of RAM, at most, for each disk's writes */
+	unsigned backend_timeout_ms;
+};
+
+/* Stages in the order they end, in ns since the request. */
+enum rs_stage {
+	RS_STAGE_CREATE,	/* empty domain, memory claimed */
+	RS_STAGE_DISKS,		/* copy-on-write disks */
+	RS_STAGE_NODES,		/* xenstore written */
+	RS_STAGE_BACKEND,	/* block backends wait for the guest */
+	RS_STAGE_LOAD,		/* memory in place (began after CREATE) */
+	RS_STAGE_STATE,		/* context, grants */
+	RS_STAGE_INTRODUCE,
+	RS_STAGE_UNPAUSE,	/* the guest runs */
+	RS_STAGE_UNMAP,		/* after it, off the guest's path */
+	RS_STAGES
+};
+
+struct rs_timings {
+	uint64_t start_ns;	/* CLOCK_MONOTONIC */
+	uint64_t end_ns[RS_STAGES];
+	struct rs_load_counts load;
+};
+
+const char *rs_launch_stage_name(enum rs_stage stage);
+
+/* On failure all is undone; if even that fails the message says what is
+ * left. */
+int rs_launch(const struct rs_env *env, const struct rs_template *t,
+    const struct rs_launch_params *p, struct rs_domain *d,
+    struct rs_timings *timings, struct err *e);
+
+/* Ends the disposable and gives everything back: domain, nodes, disks.
+ * Idempotent: call again if it failed.  Waits for the backends to let go of
+ * the disks, timeout_ms at most. */
+int rs_launch_destroy(const struct rs_env *env, struct rs_domain *d,
+    unsigned timeout_ms, struct err *e);
+
+uint64_t rs_launch_now_ns(void);
+
+#endif

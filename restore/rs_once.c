@@ -1,0 +1,264 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * Launching in the foreground, in dvm-restored --once.
+ */
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "ident.h"
+#include "rs_names.h"
+#include "rs_once.h"
+
+/* How often a kept disposable is looked at. */
+#define LOOK_MS 200
+#define DESTROY_TIMEOUT_MS 10000
+
+struct live {
+	struct rs_domain domain;
+	uint64_t destroy_ns;	/* 0: when it ends by itself */
+};
+
+struct once {
+	const struct rs_once_params *p;
+	const struct rs_env *env;
+	struct rs_template template;
+	struct live *live;
+	size_t nr_live;
+	int signal_fd;
+};
+
+static double
+seconds(uint64_t ns)
+{
+	return (double)ns / 1e9;
+}
+
+static void
+print_json(const struct once *o, const struct rs_domain *d,
+    const struct rs_timings *t, uint64_t answer_ns)
+{
+	/* Names and UUIDs are our own: nothing to escape. */
+	(void)printf("{\"name\":\"%s\",\"domid\":%u,\"uuid\":\"%s\","
+	    "\"template\":\"%s\",\"stages_s\":{", d->name, d->domid,
+	    d->uuid_text, o->template.gen.template_name);
+	for (int i = 0; i < RS_STAGES; i++)
+		(void)printf("%s\"%s\":%.6f", i > 0 ? "," : "",
+		    rs_launch_stage_name((enum rs_stage)i),
+		    seconds(t->end_ns[i]));
+	(void)printf("},\"answer_s\":");
+	if (answer_ns != 0)
+		(void)printf("%.6f", seconds(answer_ns));
+	else
+		(void)printf("null");
+	(void)printf(",\"populate_s\":%.6f,\"superpages\":%llu,"
+	    "\"single_pages\":%llu,\"split_superpages\":%llu,"
+	    "\"pages_mapped\":%llu,\"bytes_copied\":%llu,"
+	    "\"data_bytes\":%llu}\n", seconds(t->load.populate_ns),
+	    (unsigned long long)t->load.nr_super,
+	    (unsigned long long)t->load.nr_single,
+	    (unsigned long long)t->load.nr_split,
+	    (unsigned long long)t->load.nr_mapped,
+	    (unsigned long long)t->load.bytes_copied,
+	    (unsigned long long)o->template.plan.nr_data * SF_PAGE_BYTES);
+}
+
+static void
+print_launch(const struct once *o, const struct rs_domain *d,
+    const struct rs_timings *t, uint64_t answer_ns)
+{
+	uint64_t before = 0;
+
+	if (o->p->output == RS_ONCE_JSON) {
+		print_json(o, d, t, answer_ns);
+		return;
+	}
+	(void)printf("%s domid %u: running after %.3f s", d->name, d->domid,
+	    seconds(t->end_ns[RS_STAGE_UNPAUSE]));
+	if (answer_ns != 0)
+		(void)printf(", answered after %.3f s", seconds(answer_ns));
+	(void)printf("\n");
+	if (o->p->output != RS_ONCE_TIMINGS)
+		return;
+	for (int i = 0; i < RS_STAGES; i++) {
+		(void)printf("  %-10s %8.1f ms  (ends at %.1f ms)\n",
+		    rs_launch_stage_name((enum rs_stage)i),
+		    seconds(t->end_ns[i] - before) * 1e3,
+		    seconds(t->end_ns[i]) * 1e3);
+		before = t->end_ns[i];
+	}
+}
+
+/* -1 if it did not answer in time; it is the caller's to end. */
+static int
+wait_answer(const struct once *o, const struct rs_domain *d,
+    const struct rs_timings *t, uint64_t *answer_ns, struct err *e)
+{
+	char path[96], domid[16];
+	const char *paths[] = { path }, *want[] = { domid };
+
+	*answer_ns = 0;
+	if (o->p->answer_timeout_s == 0 || !o->template.has_agent)
+		return 0;
+	(void)snprintf(path, sizeof(path), "/local/domain/%u/"
+	    IDENT_AGENT_ANSWER, d->domid);
+	(void)snprintf(domid, sizeof(domid), "%u", d->domid);
+	if (o->env->store->ops->wait(o->env->store, paths, want, 1,
+	    rs_launch_now_ns() + o->p->answer_timeout_s * 1000000000ull,
+	    o->signal_fd, e) != 0)
+		return err_prefix(e, "%s did not answer", d->name);
+	*answer_ns = rs_launch_now_ns() - t->start_ns;
+	return 0;
+}
+
+static int
+launch_one(struct once *o, struct err *e)
+{
+	struct live *l = &o->live[o->nr_live];
+	struct rs_timings timings;
+	uint64_t answer_ns;
+
+	if (rs_launch(o->env, &o->template, &o->p->launch, &l->domain,
+	    &timings, e) != 0)
+		return -1;
+	o->nr_live++;
+	if (wait_answer(o, &l->domain, &timings, &answer_ns, e) != 0)
+		return -1;
+	print_launch(o, &l->domain, &timings, answer_ns);
+	(void)fflush(stdout);
+	l->destroy_ns = o->p->destroy_after_s < 0 ? 0 : rs_launch_now_ns() +
+	    (uint64_t)o->p->destroy_after_s * 1000000000u;
+	return 0;
+}
+
+/* Has it ended by itself, or did somebody else end it? */
+static int
+has_ended(const struct once *o, const struct live *l, bool *ended,
+    struct err *e)
+{
+	struct hv_domain_info info;
+	int found;
+
+	found = o->env->hv->ops->info(o->env->hv, l->domain.domid, &info, e);
+	if (found < 0)
+		return -1;
+	*ended = found == 0 || info.dying || info.shutdown ||
+	    memcmp(info.uuid, l->domain.uuid, HV_UUID_BYTES) != 0;
+	return 0;
+}
+
+/* Destroys what is due, or all. */
+static int
+reap(struct once *o, bool all, struct err *e)
+{
+	uint64_t now = rs_launch_now_ns();
+	size_t kept = 0;
+	struct err later;
+	int rc = 0;
+
+	for (size_t i = 0; i < o->nr_live; i++) {
+		struct live *l = &o->live[i];
+		struct err *to = rc == 0 ? e : &later;
+		bool due = all || (l->destroy_ns != 0 && l->destroy_ns <= now);
+
+		if (!due && has_ended(o, l, &due, to) != 0)
+			rc = -1;
+		if (due && rs_launch_destroy(o->env, &l->domain,
+		    DESTROY_TIMEOUT_MS, to) != 0) {
+			(void)err_prefix(to, "%s", l->domain.name);
+			rc = -1;
+			continue;
+		}
+		if (!due)
+			o->live[kept++] = *l;
+	}
+	o->nr_live = kept;
+	return rc;
+}
+
+static int
+check_signal(const struct once *o, int timeout_ms, struct err *e)
+{
+	struct pollfd p = { .fd = o->signal_fd, .events = POLLIN };
+
+	if (poll(&p, 1, timeout_ms) == 1)
+		return err_set(e, ERR_INTERRUPTED, 0, "interrupted");
+	return 0;
+}
+
+static int
+run(struct once *o, struct err *e)
+{
+	for (unsigned launched = 0; launched < o->p->count; launched++) {
+		if (launch_one(o, e) != 0 || reap(o, false, e) != 0 ||
+		    check_signal(o, 0, e) != 0)
+			return -1;
+	}
+	while (o->nr_live > 0) {
+		if (check_signal(o, LOOK_MS, e) != 0 || reap(o, false, e) != 0)
+			return -1;
+	}
+	return 0;
+}
+
+static int
+open_signals(struct err *e)
+{
+	sigset_t set;
+	int fd;
+
+	(void)sigemptyset(&set);
+	(void)sigaddset(&set, SIGINT);
+	(void)sigaddset(&set, SIGTERM);
+	(void)sigaddset(&set, SIGHUP);
+	(void)sigprocmask(SIG_BLOCK, &set, NULL);
+	fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	if (fd < 0)
+		return err_set(e, ERR_SYS, errno, "signalfd");
+	return fd;
+}
+
+int
+rs_once(const struct rs_once_params *p, struct rs_env *env, struct err *e)
+{
+	struct once o = { .p = p, .env = env, .signal_fd = -1 };
+	char name[PR_GEN_NAME_MAX + 1];
+	struct rs_template_params tp = { .state_dir = p->state_dir,
+	    .template_name = name, .resident = p->resident };
+	struct err later;
+	bool is_open = false;
+	int rc = -1;
+
+	if (pr_gen_template_name(p->template_arg, name, sizeof(name), e) != 0)
+		return -1;
+	o.live = calloc(p->count + 1u, sizeof(*o.live));
+	if (o.live == NULL)
+		return err_set(e, ERR_NOMEM, errno, "%u launches", p->count);
+	o.signal_fd = open_signals(e);
+	if (o.signal_fd < 0)
+		goto out;
+	if (rs_template_open(&tp, env->hv, env->disk, &o.template, e) != 0)
+		goto out;
+	is_open = true;
+	env->names_fd = rs_names_open(p->state_dir, e);
+	if (env->names_fd < 0)
+		goto out;
+	rc = run(&o, e);
+out:
+	if (reap(&o, true, rc == 0 ? e : &later) != 0)
+		rc = -1;
+	if (env->names_fd >= 0)
+		(void)close(env->names_fd);
+	env->names_fd = -1;
+	if (is_open)
+		rs_template_close(&o.template, env->disk);
+	if (o.signal_fd >= 0)
+		(void)close(o.signal_fd);
+	free(o.live);
+	return rc;
+}

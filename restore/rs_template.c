@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * Opens a template's current generation.  Runs as root in dvm-restored;
+ * trusts what the keyed digest covers once it was checked, nothing before.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "ident.h"
+#include "pr_key.h"
+#include "rs_load.h"
+#include "rs_template.h"
+
+/* A guest larger than this is refused before anything is allocated for it. */
+#define GUEST_BYTES_MAX (1ull << 40)
+
+static int
+open_disk(const struct rs_template *t, struct disk *disk, unsigned number,
+    struct rs_template_disk *td, struct err *e)
+{
+	const struct sf_blob *config = &sf_reader_state(t->reader)->config;
+	const uint8_t *id = sf_reader_header(t->reader)->id;
+	char name[32], mode[4], file[64], origin[PATH_MAX];
+	char delta[PATH_MAX + 80], dm_name[DISK_NAME_MAX];
+	uint64_t devid, sectors;
+	size_t len;
+
+#define DISK_TEXT(what, value) \
+	((void)snprintf(name, sizeof(name), "disk.%u." what, number), \
+	sf_state_text_get(config, name, value, sizeof(value), e) != 0)
+#define DISK_NUMBER(what, value) \
+	((void)snprintf(name, sizeof(name), "disk.%u." what, number), \
+	sf_state_text_get_u64(config, name, value, e) != 0)
+	if (DISK_TEXT("vdev", td->vdev) || DISK_TEXT("mode", mode) ||
+	    DISK_TEXT("delta", file) || DISK_TEXT("origin", origin) ||
+	    DISK_NUMBER("devid", &devid) || DISK_NUMBER("sectors", &sectors))
+		return -1;
+#undef DISK_TEXT
+#undef DISK_NUMBER
+	if (devid > UINT32_MAX || strchr(file, '/') != NULL)
+		return err_set(e, ERR_INPUT, 0, "disk %u of the savefile's "
+		    "config makes no sense", number);
+	td->devid = (uint32_t)devid;
+	td->writable = mode[0] == 'w';
+	(void)snprintf(delta, sizeof(delta), "%s/%s", t->gen.dir, file);
+	(void)snprintf(dm_name, sizeof(dm_name), IDENT_DM_BASE);
+	for (int i = 0; i < 16; i++) {
+		len = strlen(dm_name);
+		(void)snprintf(dm_name + len, sizeof(dm_name) - len, "%02x",
+		    id[i]);
+	}
+	len = strlen(dm_name);
+	(void)snprintf(dm_name + len, sizeof(dm_name) - len, "-%s", td->vdev);
+	if (disk->ops->open_base(disk, dm_name, origin, delta, &td->base,
+	    e) != 0)
+		return -1;
+	if (td->base.sectors == sectors)
+		return 0;
+	err_set(e, ERR_STALE, 0, "disk %s has %llu sectors, recorded were "
+	    "%llu", td->vdev, (unsigned long long)td->base.sectors,
+	    (unsigned long long)sectors);
+	(void)disk->ops->remove(disk, &td->base, &(struct err){ 0 });
+	return -1;
+}
+
+static int
+open_disks(struct rs_template *t, struct disk *disk, struct err *e)
+{
+	const struct sf_blob *config = &sf_reader_state(t->reader)->config;
+	uint64_t count;
+
+	if (sf_state_text_get_u64(config, "disk.count", &count, e) != 0)
+		return -1;
+	if (count > RS_DISKS_MAX)
+		return err_set(e, ERR_INPUT, 0, "%llu disks, at most %d are "
+		    "supported", (unsigned long long)count, RS_DISKS_MAX);
+	for (; t->nr_disks < count; t->nr_disks++)
+		if (open_disk(t, disk, t->nr_disks, &t->disks[t->nr_disks],
+		    e) != 0)
+			return -1;
+	return 0;
+}
+
+static int
+make_resident(struct rs_template *t, struct err *e)
+{
+	void *pages;
+
+	t->resident_bytes = t->plan.nr_data * SF_PAGE_BYTES;
+	if (t->resident_bytes == 0)
+		return 0;
+	pages = mmap(NULL, t->resident_bytes, PROT_READ | PROT_WRITE,
+	    MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+	if (pages == MAP_FAILED)
+		return err_set(e, ERR_NOMEM, errno, "no room for the decoded "
+		    "image, %zu MiB", t->resident_bytes >> 20);
+	t->resident = pages;
+	if (rs_load_decode_all(t->reader, &t->plan, t->resident, e) != 0)
+		return -1;
+	(void)mprotect(t->resident, t->resident_bytes, PROT_READ);
+	return 0;
+}
+
+static int
+check_state(const struct rs_template *t, const struct hv_host *host,
+    struct err *e)
+{
+	const struct sf_state *s = sf_reader_state(t->reader);
+
+	if (s->guest_type != SF_GUEST_PVH)
+		return err_set(e, ERR_INPUT, 0, "guest type %u cannot be "
+		    "launched, only PVH", s->guest_type);
+	return pr_key_check(&s->key, &s->config, host, e);
+}
+
+int
+rs_template_open(const struct rs_template_params *p, struct hv *hv,
+    struct disk *disk, struct rs_template *t, struct err *e)
+{
+	const struct sf_limits limits = { .guest_bytes_max = GUEST_BYTES_MAX };
+	uint8_t key[SF_KEY_BYTES];
+	struct hv_host *host;
+	char agent[4];
+
+	memset(t, 0, sizeof(*t));
+	t->gen.savefile_fd = -1;
+	host = malloc(sizeof(*host));
+	if (host == NULL)
+		return err_set(e, ERR_NOMEM, errno, "template");
+	if (pr_gen_host_key(p->state_dir, 0, key, e) != 0 ||
+	    pr_gen_open_current(p->state_dir, p->template_name, &t->gen,
+	    e) != 0)
+		goto fail;
+	t->reader = sf_reader_open(t->gen.savefile_fd, key, &limits, e);
+	if (t->reader == NULL || hv->ops->host(hv, host, e) != 0 ||
+	    check_state(t, host, e) != 0)
+		goto fail;
+	t->frames_are_zero = host->scrub_domheap;
+	t->has_agent = sf_state_text_get(&sf_reader_state(t->reader)->config,
+	    "agent", agent, sizeof(agent), e) == 0 && agent[0] == '1';
+	if (rs_plan_make(sf_reader_image(t->reader), &t->plan, e) != 0)
+		goto fail;
+	if (p->resident ? make_resident(t, e) != 0 :
+	    sf_reader_prefault(t->reader, e) != 0)
+		goto fail;
+	if (open_disks(t, disk, e) != 0)
+		goto fail;
+	free(host);
+	return 0;
+fail:
+	free(host);
+	rs_template_close(t, disk);
+	return err_prefix(e, "template %s", p->template_name);
+}
+
+void
+rs_template_close(struct rs_template *t, struct disk *disk)
+{
+	struct err ignored;
+
+	while (t->nr_disks > 0) {
+		t->nr_disks--;
+		(void)disk->ops->remove(disk, &t->disks[t->nr_disks].base,
+		    &ignored);
+	}
+	if (t->resident != NULL)
+		(void)munmap(t->resident, t->resident_bytes);
+	t->resident = NULL;
+	rs_plan_free(&t->plan);
+	sf_reader_close(t->reader);
+	t->reader = NULL;
+	pr_gen_close(&t->gen);
+}

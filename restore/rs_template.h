@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * A template's current generation, checked and open, ready to be launched
+ * from any number of times.
+ */
+#ifndef RS_TEMPLATE_H
+#define RS_TEMPLATE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "disk.h"
+#include "hv.h"
+#include "pr_gen.h"
+#include "rs_domain.h"
+#include "rs_plan.h"
+#include "sf_reader.h"
+
+/* One of the template's disks. */
+struct rs_template_disk {
+	char vdev[16];
+	uint32_t devid;
+	bool writable;
+	struct disk_dev base;	/* held while the template is open */
+};
+
+struct rs_template {
+	struct pr_gen gen;
+	struct sf_reader *reader;
+	struct rs_plan plan;
+	uint8_t *resident;	/* mapped, or NULL: rs_load_source.resident */
+	size_t resident_bytes;
+	bool frames_are_zero;	/* of this host */
+	bool has_agent;		/* it will answer */
+	uint32_t nr_disks;
+	struct rs_template_disk disks[RS_DISKS_MAX];
+};
+
+struct rs_template_params {
+	const char *state_dir;
+	const char *template_name;
+	bool resident;		/* decode and check all data now, once */
+};
+
+/* Checks the signature, the key against this host and the template's files,
+ * and the image's shape; opens the base disks.  ERR_STALE, ERR_AUTH, ERR_INPUT
+ * say what is wrong; then nothing is held. */
+int rs_template_open(const struct rs_template_params *p, struct hv *hv,
+    struct disk *disk, struct rs_template *t, struct err *e);
+/* Bases that other processes use stay. */
+void rs_template_close(struct rs_template *t, struct disk *disk);
+
+#endif
