@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * What a template is, as far as preparing and launching it need to know, and
+ * the savefile's CONFIG text made from it.
+ */
+#ifndef PR_CONFIG_H
+#define PR_CONFIG_H
+
+#include <limits.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "err.h"
+#include "pr_gen.h"
+#include "pr_text.h"
+
+#define PR_CONFIG_DISKS_MAX 8	/* as the launcher's */
+#define PR_CONFIG_TEXT_MAX 65536
+
+struct pr_config_disk {
+	char vdev[16];			/* "xvda" */
+	uint32_t devid;			/* 51712 */
+	bool writable;
+	char origin[PATH_MAX];		/* absolute; file or block device */
+	uint64_t sectors;		/* of 512 bytes */
+};
+
+struct pr_config {
+	char name[PR_GEN_NAME_MAX + 1];	/* the template's */
+	char cfg[PATH_MAX];		/* absolute, as the next two */
+	char kernel[PATH_MAX];
+	char ramdisk[PATH_MAX];		/* "" without one */
+	uint64_t memory_kb;
+	uint32_t nr_vcpus;
+	uint32_t max_grant_frames;	/* 0 is Xen's own default */
+	uint32_t nr_disks;
+	struct pr_config_disk disks[PR_CONFIG_DISKS_MAX];
+};
+
+/* The number that Xen's block protocol gives "xvda"; ERR_INPUT for all that
+ * is not an xvd name. */
+int pr_config_devid(const char *untrusted_vdev, uint32_t *devid,
+    struct err *e);
+
+/* name=, cfg=, kernel=, ramdisk= (absent without one), memory_kb=, vcpus=,
+ * agent=0|1, disk.count= and for each disk i from 0 disk.i.vdev=, .devid=,
+ * .mode=r|w, .origin=, .sectors=, .delta= (a file in the generation). */
+int pr_config_text(const struct pr_config *c, bool agent, struct pr_text *t,
+    struct err *e);
+
+#endif

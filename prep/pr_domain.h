@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * The domain that a template is prepared in: found by its UUID, waited for,
+ * suspended, ended without a trace.
+ */
+#ifndef PR_DOMAIN_H
+#define PR_DOMAIN_H
+
+#include <stdbool.h>
+
+#include "pr_seams.h"
+
+#define PR_DOMAIN_UUID_TEXT 37
+#define PR_DOMAIN_ID_TEXT (2 * HV_UUID_BYTES + 1)
+
+/* A new one, with our prefix. */
+void pr_domain_new_uuid(uint8_t uuid[HV_UUID_BYTES]);
+/* 64766d70-xxxx-..., and 64766d70xxxx... for names of files and devices. */
+void pr_domain_uuid_text(const uint8_t uuid[HV_UUID_BYTES],
+    char text[PR_DOMAIN_UUID_TEXT]);
+void pr_domain_id_text(const uint8_t uuid[HV_UUID_BYTES],
+    char id[PR_DOMAIN_ID_TEXT]);
+/* From an id; ERR_INPUT if it is none of ours. */
+int pr_domain_parse_id(const char *untrusted_id, uint8_t uuid[HV_UUID_BYTES],
+    struct err *e);
+
+/* 1 and *info, 0 if there is none, -1. */
+int pr_domain_find(const struct pr_seams *s, const uint8_t *uuid,
+    struct hv_domain_info *info, struct err *e);
+
+struct pr_domain_settle {
+	uint32_t domid;
+	bool by_agent;		/* else just so many seconds */
+	unsigned seconds;	/* to wait, or to wait for the agent at most */
+	/* Called about once a second; NULL for none. */
+	void (*progress)(void *ctx, unsigned seconds_left);
+	void *progress_ctx;
+};
+
+/* ERR_TIMEOUT without a word from the agent; ERR_INPUT if the guest ends. */
+int pr_domain_settle(const struct pr_seams *s,
+    const struct pr_domain_settle *settle, struct err *e);
+
+/* Asks the guest to suspend itself and waits until it has. */
+int pr_domain_suspend(const struct pr_seams *s, uint32_t domid,
+    struct err *e);
+
+/* Ends the domain, at whatever point it is, closes its disks' backends and
+ * removes its nodes.  0 also if there is nothing.  Not interruptible. */
+int pr_domain_end(const struct pr_seams *s, const uint8_t *uuid,
+    struct err *e);
+
+#endif

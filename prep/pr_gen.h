@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * Generations on disk, for who makes them (prep) and who launches from them
+ * (restore).
+ *
+ *	STATE_DIR/host.key			32 bytes, 0600, made once
+ *	STATE_DIR/TEMPLATE/lock			held while preparing
+ *	STATE_DIR/TEMPLATE/current -> gen-ID	replaced by one rename
+ *	STATE_DIR/TEMPLATE/gen-ID/savefile
+ *	STATE_DIR/TEMPLATE/gen-ID/VDEV.delta	dm-snapshot stores
+ *	STATE_DIR/TEMPLATE/tmp-ID/		one being made
+ *
+ * All of it is root's, 0700: who can write there is trusted as root is.
+ */
+#ifndef PR_GEN_H
+#define PR_GEN_H
+
+#include <limits.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "err.h"
+#include "sf_format.h"
+
+#define PR_GEN_NAME_MAX 32	/* a template's name, [A-Za-z0-9_.-] */
+
+/* A published generation, held open. */
+struct pr_gen {
+	char template_name[PR_GEN_NAME_MAX + 1];
+	char dir[PATH_MAX];	/* its real directory, no symlink in it */
+	int savefile_fd;	/* -1 if not held */
+};
+
+/* The template's name from what the user gave: a name, or the path of an
+ * xl.cfg, whose file name without ".cfg" it is. */
+int pr_gen_template_name(const char *untrusted_arg, char *name, size_t cap,
+    struct err *e);
+
+/* Reads the host key; with create, makes it if there is none. */
+int pr_gen_host_key(const char *state_dir, int create,
+    uint8_t key[SF_KEY_BYTES], struct err *e);
+
+/* ERR_STALE with the next step if there is none. */
+int pr_gen_open_current(const char *state_dir, const char *template_name,
+    struct pr_gen *gen, struct err *e);
+void pr_gen_close(struct pr_gen *gen);
+
+#endif

@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * The real pr_domain_ops: `xl create` on the template's own configuration.
+ */
+#ifndef PR_XL_H
+#define PR_XL_H
+
+#include "pr_seams.h"
+
+/* Takes no context. */
+extern const struct pr_domain_ops pr_xl_ops;
+
+#endif
