@@ -1,0 +1,343 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Times launches against xl, in dom0; nothing else may run beside it.
+
+usage: xen_bench.py [--launches N] [--cold N] [--guests tiny,debian]
+                    [--vcpus 1,2] [--out FILE]
+
+For each guest and vCPU count, interleaved in one run: cold boots (xl create
+to the agent's first sign), xl restore at its best (-p, a raw file in tmpfs, a
+phy disk that is ready), and launches by dvm-restored. The guest's sign is the
+same for all: the agent's node in xenstore, watched for, not polled.
+Prints and writes name<TAB>value<TAB>unit.
+"""
+import argparse
+import json
+import os
+import re
+import shutil
+import socket
+import statistics
+import struct
+import subprocess
+import sys
+import time
+
+WORK = "/bench"
+AGENT = "data/dvm-agent"
+
+
+class Xenstore:
+    """Just enough of the wire protocol to read and to wait for a node."""
+    WATCH, READ, UNWATCH, WATCH_EVENT, ERROR = 4, 2, 5, 15, 16
+
+    def __init__(self):
+        self.s = socket.socket(socket.AF_UNIX)
+        self.s.connect("/run/xenstored/socket")
+        self.next_id = 0
+        self.events = []
+
+    def recv(self, n):
+        data = b""
+        while len(data) < n:
+            piece = self.s.recv(n - len(data))
+            if not piece:
+                raise OSError("xenstored hung up")
+            data += piece
+        return data
+
+    def message(self):
+        kind, req, _tx, length = struct.unpack("<IIII", self.recv(16))
+        return kind, req, self.recv(length)
+
+    def call(self, kind, payload):
+        self.next_id += 1
+        self.s.sendall(struct.pack("<IIII", kind, self.next_id, 0,
+                                   len(payload)) + payload)
+        while True:
+            got, req, body = self.message()
+            if got == self.WATCH_EVENT:
+                self.events.append(body)
+            elif req == self.next_id:
+                return None if got == self.ERROR else body
+
+    def read(self, path):
+        value = self.call(self.READ, path.encode() + b"\0")
+        return None if value is None else value.decode()
+
+    def wait(self, path, want, timeout):
+        """Until the node has the value; the time then, on perf_counter."""
+        args = path.encode() + b"\0bench\0"
+        self.s.settimeout(timeout)
+        self.call(self.WATCH, args)
+        try:
+            while self.read(path) != want:
+                if not self.events:
+                    kind, _req, body = self.message()
+                    if kind == self.WATCH_EVENT:
+                        self.events.append(body)
+                self.events.clear()
+            return time.perf_counter()
+        except TimeoutError:
+            raise SystemExit(f"xen_bench: {path} is not {want} after "
+                             f"{timeout} s") from None
+        finally:
+            self.s.settimeout(60)
+            self.call(self.UNWATCH, args)
+            self.events.clear()
+
+
+def run(*args, check=True):
+    done = subprocess.run(args, capture_output=True, text=True, timeout=900)
+    if check and done.returncode != 0:
+        raise SystemExit(f"xen_bench: {' '.join(args)}: exit status "
+                         f"{done.returncode}\n{done.stdout}{done.stderr}")
+    return done.stdout.strip()
+
+
+def settle():
+    """Frames of the dead are scrubbed, backends and udev have let go."""
+    time.sleep(2)
+
+
+class Guest:
+    def __init__(self, base, vcpus, store):
+        self.store = store
+        self.name = f"{base}{vcpus}"
+        self.label = f"{base}.{vcpus}vcpu"
+        self.cfg = f"{WORK}/{self.name}.cfg"
+        text = open(f"/guests/{base}.cfg", encoding="ascii").read()
+        text = re.sub(r"(?m)^name\s*=.*$", f'name = "{self.name}"', text)
+        text = re.sub(r"(?m)^vcpus\s*=.*$", f"vcpus = {vcpus}", text)
+        with open(self.cfg, "w", encoding="ascii") as f:
+            f.write(text)
+        self.image = re.search(r"/guests/[a-z]+\.img", text).group(0)
+        # xl's disk: a dm-snapshot made ahead, so that xl need not wait for a
+        # loop device, and its guest finds the disk as it was when saved.
+        self.base = run("losetup", "-f", "--show", "-r", self.image)
+        self.sectors = run("blockdev", "--getsz", self.base)
+        self.xl_cfg = f"{WORK}/{self.name}-xl.cfg"
+        disk = f"disk = [ 'phy:/dev/mapper/xl-{self.name},xvda,w' ]"
+        with open(self.xl_cfg, "w", encoding="ascii") as f:
+            f.write(re.sub(r"(?m)^disk\s*=.*$", disk, text))
+        self.save = f"{WORK}/{self.name}.save"
+
+    def snapshot(self, name, origin, store, persistent):
+        loop = run("losetup", "-f", "--show", store)
+        run("dmsetup", "create", name, "--table", f"0 {self.sectors} snapshot "
+            f"{origin} {loop} {persistent} 8")
+
+    def drop(self, name):
+        """Ends a dm device and the loop below it."""
+        table = run("dmsetup", "table", name, check=False)
+        for _ in range(200):
+            if not run("dmsetup", "info", name, check=False) or \
+                    subprocess.run(["dmsetup", "remove", name],
+                                   capture_output=True,
+                                   check=False).returncode == 0:
+                break
+            time.sleep(0.05)
+        for loop in re.findall(r" 7:(\d+)", table)[1:] or \
+                re.findall(r" 7:(\d+)", table)[-1:]:
+            run("losetup", "-d", f"/dev/loop{loop}", check=False)
+
+    def wait_sign(self, domid, node, want):
+        return self.store.wait(f"/local/domain/{domid}/{AGENT}/{node}", want,
+                               600)
+
+    def cold_boot(self):
+        self.fresh_xl_disk(self.base)
+        start = time.perf_counter()
+        run("xl", "create", "-e", "-q", self.xl_cfg)
+        domid = run("xl", "domid", self.name)
+        end = self.wait_sign(domid, "settled", "1")
+        self.end_xl()
+        return end - start
+
+    def fresh_xl_disk(self, origin):
+        store = f"{WORK}/{self.name}.cow"
+        with open(store, "wb") as f:
+            f.truncate(512 << 20)
+        self.snapshot(f"xl-{self.name}", origin, store, "N")
+        os.unlink(store)
+
+    def end_xl(self):
+        run("xl", "destroy", self.name)
+        settle()
+        self.drop(f"xl-{self.name}")
+
+    def make_xl_save(self):
+        """The saved guest and, below what its clones write, its disk."""
+        store = f"{WORK}/{self.name}.saved"
+        with open(store, "wb") as f:
+            f.truncate(512 << 20)
+        self.snapshot(f"saved-{self.name}", self.base, store, "P")
+        run("dmsetup", "rename", f"saved-{self.name}", f"xl-{self.name}")
+        run("xl", "create", "-e", "-q", self.xl_cfg)
+        domid = run("xl", "domid", self.name)
+        self.wait_sign(domid, "settled", "1")
+        run("xl", "save", self.name, self.save)
+        settle()
+        run("dmsetup", "rename", f"xl-{self.name}", f"saved-{self.name}")
+
+    def xl_restore(self):
+        """xl restore -p, and on to the guest's answer."""
+        self.fresh_xl_disk(f"/dev/mapper/saved-{self.name}")
+        start = time.perf_counter()
+        run("xl", "restore", "-e", "-q", "-p", self.save)
+        restored = time.perf_counter()
+        domid = run("xl", "domid", self.name)
+        ready = time.perf_counter()
+        run("xl", "unpause", self.name)
+        answer = self.wait_sign(domid, "answer", domid)
+        self.end_xl()
+        # xl domid is ours, not a step of a restore.
+        return restored - start, answer - start - (ready - restored)
+
+    def prepare(self, *args):
+        start = time.perf_counter()
+        run("dvm-prepare", "--quiet", *args, self.cfg)
+        return time.perf_counter() - start
+
+    def launch(self, *args, count=1):
+        start = time.perf_counter()
+        out = run("dvm-restored", "--once", self.name, "--json", "-n",
+                  str(count), "--destroy-after", "0", *args)
+        wall = time.perf_counter() - start
+        return [json.loads(line) for line in out.splitlines()], wall
+
+    def close(self):
+        run("dmsetup", "remove", f"saved-{self.name}", check=False)
+        run("losetup", "-d", self.base, check=False)
+
+
+class Results:
+    def __init__(self):
+        self.rows = []
+
+    def add(self, name, value, unit):
+        text = f"{value:.4f}" if isinstance(value, float) else str(value)
+        self.rows.append(f"{name}\t{text}\t{unit}")
+        print(self.rows[-1], flush=True)
+
+    def spread(self, name, values):
+        """Median, p90 (nearest rank) and max of seconds."""
+        values = sorted(values)
+        self.add(f"{name}.median", statistics.median(values), "s")
+        self.add(f"{name}.p90", values[-(-len(values) * 9 // 10) - 1], "s")
+        self.add(f"{name}.max", values[-1], "s")
+        self.add(f"{name}.n", len(values), "runs")
+        return statistics.median(values)
+
+
+def count_calls(results, label, what, args, after):
+    """Hypercalls, xenstore requests, forks and execs of a command, by strace;
+    a run of its own, not timed."""
+    log = f"{WORK}/strace"
+    run("strace", "-f", "-qq", "-o", log, "-e",
+        "trace=ioctl,read,recvfrom,clone,clone3,fork,vfork,execve", *args)
+    with open(log, encoding="ascii", errors="replace") as f:
+        lines = f.readlines()
+    after()
+    # IOCTL_PRIVCMD_*: _IOC(_IOC_NONE, 'P', n, size)
+    privcmd = [m.group(1) for m in (re.search(
+        r"ioctl\(\d+, _IOC\(_IOC_NONE, 0x50, (0x[0-9a-f]+|0),", x)
+        for x in lines) if m]
+    results.add(f"{label}.{what}_hypercalls", privcmd.count("0"), "calls")
+    results.add(f"{label}.{what}_mapbatches",
+                len([p for p in privcmd if p in ("0x3", "0x4")]), "calls")
+    forks = [x for x in lines if re.search(r" (fork|vfork|clone3?)\(", x) and
+             "CLONE_THREAD" not in x and "resumed" not in x]
+    results.add(f"{label}.{what}_forks", len(forks), "calls")
+    results.add(f"{label}.{what}_execs", len([
+        x for x in lines if " execve(" in x and x.rstrip().endswith("= 0")]) - 1,
+        "calls")
+    return lines
+
+
+def bench_guest(g, results, opts):
+    cold, xl, xl_answer, once, jsons = [], [], [], [], []
+    results.add(f"{g.label}.prepare_s", g.prepare(*opts.prepare), "s")
+    g.make_xl_save()
+    for i in range(max(opts.launches, opts.cold)):
+        if i < opts.cold:
+            cold.append(g.cold_boot())
+        if i < opts.launches:
+            r, a = g.xl_restore()
+            xl.append(r)
+            xl_answer.append(a)
+            got, wall = g.launch()
+            once.append(wall)
+            jsons += got
+            settle()
+    cold_m = results.spread(f"{g.label}.cold_boot_s", cold) if cold else None
+    xl_m = results.spread(f"{g.label}.xl_restore_s", xl)
+    xla_m = results.spread(f"{g.label}.xl_restore_answer_s", xl_answer)
+    ours = results.spread(f"{g.label}.launch_unpause_s",
+                          [j["stages_s"]["unpause"] for j in jsons])
+    answer = results.spread(f"{g.label}.launch_answer_s",
+                            [j["answer_s"] for j in jsons])
+    results.spread(f"{g.label}.process_wall_s", once)
+    for stage in jsons[0]["stages_s"]:
+        results.add(f"{g.label}.stage_end.{stage}", statistics.median(
+            j["stages_s"][stage] for j in jsons), "s")
+    results.add(f"{g.label}.populate_s", statistics.median(
+        j["populate_s"] for j in jsons), "s")
+    results.add(f"{g.label}.xl_restore_over_launch", xl_m / ours, "ratio")
+    results.add(f"{g.label}.xl_answer_over_launch_answer", xla_m / answer,
+                "ratio")
+    if cold_m:
+        results.add(f"{g.label}.cold_over_launch_answer", cold_m / answer,
+                    "ratio")
+    j = jsons[0]
+    results.add(f"{g.label}.bytes_copied_per_data_byte",
+                j["bytes_copied"] / j["data_bytes"], "ratio")
+    results.add(f"{g.label}.populated_order9", j["superpages"], "extents")
+    results.add(f"{g.label}.populated_order0", j["single_pages"], "extents")
+    results.add(f"{g.label}.store_requests", j["store_requests"], "requests")
+    held, _ = g.launch("--resident", count=opts.launches)
+    held_m = results.spread(f"{g.label}.resident_unpause_s",
+                            [j["stages_s"]["unpause"] for j in held])
+    results.add(f"{g.label}.xl_restore_over_resident", xl_m / held_m, "ratio")
+    count_calls(results, g.label, "launch", (
+        "dvm-restored", "--once", g.name, "--json", "--destroy-after", "0"),
+        lambda: None)
+    g.fresh_xl_disk(f"/dev/mapper/saved-{g.name}")
+    lines = count_calls(results, g.label, "xl_restore", (
+        "xl", "restore", "-e", "-q", "-p", g.save), g.end_xl)
+    results.add(f"{g.label}.xl_restore_store_requests", len([
+        x for x in lines if re.search(r"read\(\d+.*, 16\) = 16$", x)]),
+        "requests")
+
+
+def main():
+    p = argparse.ArgumentParser()
+    p.add_argument("--launches", type=int, default=10)
+    p.add_argument("--cold", type=int, default=3)
+    p.add_argument("--guests", default="tiny,debian")
+    p.add_argument("--vcpus", default="1,2")
+    p.add_argument("--prepare", action="append", default=[])
+    p.add_argument("--out", default="/root/bench-xen.tsv")
+    opts = p.parse_args()
+    os.makedirs(WORK, exist_ok=True)
+    run("mount", "-t", "tmpfs", "-o", "size=1800M", "bench", WORK)
+    results = Results()
+    results.add("xen", run("xl", "info", "xen_version"), "version")
+    try:
+        store = Xenstore()
+        for base in opts.guests.split(","):
+            for vcpus in opts.vcpus.split(","):
+                g = Guest(base, int(vcpus), store)
+                bench_guest(g, results, opts)
+                g.close()
+                shutil.rmtree(f"/var/lib/dvm/{g.name}")
+                for name in os.listdir(WORK):
+                    os.unlink(f"{WORK}/{name}")
+    finally:
+        with open(opts.out, "w", encoding="ascii") as f:
+            f.write("".join(row + "\n" for row in results.rows))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,158 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0-or-later
+# xen_launch.sh: in dom0, with the template tiny prepared: what a launch does
+# for its user and for xl, what it refuses, and that it leaves nothing behind.
+# Ends with "N passed, N failed".
+set -u
+passed=0 failed=0
+state=/var/lib/dvm
+out=/tmp/launch.out
+
+ok() {
+	if [ "$1" -eq 0 ]; then
+		passed=$((passed + 1))
+		echo "ok - $2"
+	else
+		failed=$((failed + 1))
+		echo "not ok - $2"
+		sed 's/^/# /' $out | tail -n 15
+	fi
+}
+# All that a disposable may hold, by listing; empty when nothing is held.
+# A dying domain is still being taken apart by Xen.
+held() {
+	xl list 2>/dev/null | awk 'NR > 1 && $2 != 0 && $1 != "(null)"'
+	dmsetup ls 2>/dev/null | grep '^dvm-'
+	losetup -a
+	xenstore-ls -f /libxl 2>/dev/null | grep -v '^/libxl/0' | grep .
+	xenstore-ls -f /local/domain/0/backend/vbd 2>/dev/null |
+	    grep "state ="
+}
+nothing_held() {
+	i=0
+	while [ $i -lt 50 ] && [ -n "$(held)" ]; do
+		i=$((i + 1))
+		sleep 0.2
+	done
+	held >$out.held
+	[ ! -s $out.held ] || { cp $out.held $out; return 1; }
+}
+# once WANTED-STATUS ARGS...: runs and checks the exit status.
+once() {
+	want=$1
+	shift
+	timeout 240 dvm-restored --once "$@" >$out 2>&1
+	[ $? -eq "$want" ]
+}
+# A kept disposable in the background; its name in $name, its pid in $pid.
+keep() {
+	dvm-restored --once tiny "$@" >$out 2>&1 &
+	pid=$!
+	i=0
+	name=
+	while [ -z "$name" ] && [ $i -lt 300 ]; do
+		sleep 0.2
+		i=$((i + 1))
+		name=$(awk '/^disp/ {print $1; exit}' $out)
+	done
+	[ -n "$name" ]
+}
+
+held >$out.before
+[ ! -s $out.before ]; ok $? "dom0 is clean before"
+
+once 0 tiny --destroy-after 0 --timings && grep -q 'answered after' $out
+ok $? "a disposable runs, answers and is destroyed"
+nothing_held; ok $? "nothing is left"
+once 0 /guests/tiny.cfg --destroy-after 0 --json &&
+    python3 -c "import json; d = json.load(open('$out'))
+assert d['answer_s'] > d['stages_s']['unpause'] > 0
+assert d['bytes_copied'] >= d['data_bytes'] > 0"
+ok $? "the template's path and --json do too"
+once 0 tiny --count 5 --destroy-after 3 &&
+    [ "$(awk '{print $1}' $out | sort -u | wc -l)" -eq 5 ]
+ok $? "five siblings, five names"
+nothing_held; ok $? "nothing is left of five"
+
+keep; ok $? "a disposable is kept"
+xl list "$name" >$out 2>&1 && grep -q "^$name " $out
+ok $? "xl list shows $name"
+[ "$(xl domname "$(xl domid "$name")")" = "$name" ]
+ok $? "xl domid and domname agree"
+timeout 10 script -qec "xl console $name" /dev/null </dev/null >$out 2>&1
+! grep -qi 'unable\|error\|fail' $out; ok $? "xl console attaches"
+xl pause "$name" >$out 2>&1 && xl unpause "$name" >>$out 2>&1 && [ ! -s $out ]
+ok $? "xl pause and unpause say nothing"
+xl destroy "$name" >$out 2>&1 && [ ! -s $out ]
+ok $? "xl destroy says nothing"
+wait $pid
+ok $? "the launcher notices and ends with 0"
+nothing_held; ok $? "nothing is left after xl destroy"
+
+keep && xl shutdown -w "$name" >$out.sd 2>&1
+status=$?
+cp $out.sd $out
+[ $status -eq 0 ] && ! grep -qi 'error\|fail\|warn' $out
+ok $? "xl shutdown works"
+wait $pid; ok $? "the launcher ends with 0 after a shutdown"
+nothing_held; ok $? "nothing is left after a shutdown"
+
+keep && kill -INT $pid; wait $pid; [ $? -eq 130 ]
+ok $? "an interrupt ends it with 130"
+nothing_held; ok $? "nothing is left after an interrupt"
+
+once 4 no-such-template; ok $? "a template that was never prepared: 4"
+once 2 tiny --count x; ok $? "a bad number: 2"
+gen=$(readlink -f $state/tiny/current)
+cp /guests/tiny.img /tmp/tiny.img.keep
+stamp=$(stat -c %y /guests/tiny.img)
+touch /guests/tiny.img
+once 4 tiny && grep -q 'disk' $out; ok $? "a disk that changed: 4, named"
+nothing_held; ok $? "nothing is left"
+rm /tmp/tiny.img.keep
+dvm-prepare --quiet /guests/tiny.cfg >$out 2>&1
+ok $? "prepared again (the disk's stamp was $stamp)"
+gen=$(readlink -f $state/tiny/current)
+cp "$gen/savefile" /tmp/savefile.keep
+flip() {
+	python3 - "$gen/savefile" "$1" <<'P'
+import sys
+f = open(sys.argv[1], "r+b")
+f.seek(int(sys.argv[2]) if int(sys.argv[2]) >= 0 else 0,
+       0 if int(sys.argv[2]) >= 0 else 2)
+if int(sys.argv[2]) < 0:
+    f.seek(int(sys.argv[2]), 2)
+b = f.read(1)
+f.seek(-1, 1)
+f.write(bytes([b[0] ^ 1]))
+P
+}
+flip 5000
+once 3 tiny; ok $? "a flipped bit in the state: 3"
+cp /tmp/savefile.keep "$gen/savefile"
+flip -4096
+once 3 tiny; ok $? "a flipped bit in the data: 3"
+nothing_held; ok $? "nothing is left of either"
+cp /tmp/savefile.keep "$gen/savefile"
+truncate -s -1 "$gen/savefile"
+once 3 tiny; ok $? "a truncated file: 3"
+cp /tmp/savefile.keep "$gen/savefile"
+mv $state/host.key /tmp/host.key
+head -c 32 /dev/urandom >$state/host.key
+chmod 600 $state/host.key
+once 3 tiny; ok $? "another host's key: 3"
+mv /tmp/host.key $state/host.key
+nothing_held; ok $? "nothing is left of it"
+
+once 6 tiny --count 200 --answer-timeout 0 && grep -q 'MiB' $out
+ok $? "when memory is out: 6, with the figures"
+nothing_held; ok $? "nothing is left of $(grep -c '^disp' $out) domains"
+if modprobe -r xen-blkback 2>/dev/null; then
+	once 7 tiny && grep -q backend $out
+	ok $? "without a block backend: 7, named"
+	modprobe xen-blkback
+	nothing_held; ok $? "nothing is left"
+fi
+once 0 tiny --destroy-after 0; ok $? "and after all that it still launches"
+echo "$passed passed, $failed failed"
+[ $failed -eq 0 ]
