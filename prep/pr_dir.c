@@ -107,7 +107,8 @@ pr_dir_lock(struct pr_dir *d, bool wait, struct err *e)
 static void
 name_of(const char *prefix, const char *id, char name[PR_DIR_NAME_BYTES])
 {
-	(void)snprintf(name, PR_DIR_NAME_BYTES, "%s%s", prefix, id);
+	(void)snprintf(name, PR_DIR_NAME_BYTES, "%.4s%.*s", prefix,
+	    PR_DIR_ID_BYTES - 1, id);
 }
 
 static int
@@ -293,8 +294,8 @@ add_id(const struct pr_dir *d, const char *prefix, const char *name,
 	if (more == NULL)
 		return -1;
 	*ids = more;
-	(void)snprintf(more[*nr].text, sizeof(more[*nr].text), "%s",
-	    name + strlen(prefix));
+	(void)snprintf(more[*nr].text, sizeof(more[*nr].text), "%.*s",
+	    PR_DIR_ID_BYTES - 1, name + strlen(prefix));
 	more[(*nr)++].mtime_ns = (uint64_t)st.st_mtim.tv_sec * 1000000000u +
 	    (uint64_t)st.st_mtim.tv_nsec;
 	return 0;

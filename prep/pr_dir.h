@@ -16,6 +16,7 @@
 #define PR_DIR_TMP "tmp-"
 #define PR_DIR_GEN "gen-"
 #define PR_DIR_NAME_BYTES 64	/* of any name in the directory */
+#define PR_DIR_ID_BYTES (PR_DIR_NAME_BYTES - 4)
 
 struct pr_dir {
 	char path[PATH_MAX - 2 * PR_DIR_NAME_BYTES];
@@ -25,7 +26,7 @@ struct pr_dir {
 
 /* What follows the prefix in a name. */
 struct pr_dir_id {
-	char text[PR_DIR_NAME_BYTES];
+	char text[PR_DIR_ID_BYTES];
 	uint64_t mtime_ns;
 };
 

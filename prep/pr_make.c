@@ -32,8 +32,9 @@ delta_bytes(const struct pr_make *m, const struct pr_config_disk *d)
 {
 	uint64_t bytes = d->sectors * 512;
 
-	return m->params->delta_max != 0 ? m->params->delta_max :
+	bytes = m->params->delta_max != 0 ? m->params->delta_max :
 	    bytes + bytes / 64 + (4u << 20);
+	return (bytes + 511) / 512 * 512;
 }
 
 static int

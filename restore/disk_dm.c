@@ -214,6 +214,27 @@ dm_open_base(struct disk *d, const char *name, const char *origin_path,
 	return shared < 0 ? -1 : 0;
 }
 
+/* A number alone may have become somebody else's device meanwhile. */
+static int
+check_base(const struct disk_dev *base, const char *name, struct err *e)
+{
+	struct disk_map_status st;
+
+	if (base->name[0] == '\0') {
+		return err_set(e, ERR_DISK, 0, "%s has no base to stand on",
+		    name);
+	}
+	if (disk_map_query(base->name, &st, e) != 0)
+		return -1;
+	if (!st.exists || !st.active || !st.read_only || st.failed ||
+	    st.major != base->major || st.minor != base->minor ||
+	    st.sectors != base->sectors) {
+		return err_set(e, ERR_DISK, 0, "%s cannot stand on %s, which "
+		    "is not as it was opened", name, base->name);
+	}
+	return 0;
+}
+
 static int
 dm_make_cow(struct disk *d, const char *name, const struct disk_dev *base,
     uint64_t store_bytes, struct disk_dev *dev, struct err *e)
@@ -229,12 +250,8 @@ dm_make_cow(struct disk *d, const char *name, const struct disk_dev *base,
 
 	(void)d;
 	dev->name[0] = '\0';
-	if (check_name(name, e) != 0)
+	if (check_name(name, e) != 0 || check_base(base, name, e) != 0)
 		return -1;
-	if (base->name[0] == '\0') {
-		return err_set(e, ERR_DISK, 0, "%s has no base to stand on",
-		    name);
-	}
 	/* Sparse; freed with the loop device, which alone will hold it. */
 	fd = memfd_create(name, MFD_CLOEXEC);
 	if (fd < 0) {

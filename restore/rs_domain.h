@@ -28,6 +28,7 @@ struct rs_vbd {
 struct rs_domain {
 	bool created;		/* the domain exists */
 	bool in_store;		/* nodes may exist */
+	bool domid_reused;	/* it is gone, the domid another domain's */
 	uint32_t domid;
 	char name[RS_NAME_BYTES];
 	uint8_t uuid[HV_UUID_BYTES];

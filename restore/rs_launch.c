@@ -139,8 +139,8 @@ write_nodes(const struct rs_env *env, struct rs_domain *d,
 		return -1;
 	rs_nodes_trees(d, &trees);
 	d->in_store = true;
-	rc = env->store->ops->remove(env->store, trees.paths, RS_NODES_TREES,
-	    e);
+	rc = env->store->ops->remove(env->store, trees.paths,
+	    RS_NODES_TREES_BY_DOMID, e);
 	if (rc == 0)
 		rc = env->store->ops->write(env->store, nodes.nodes, nodes.nr,
 		    e);
@@ -272,12 +272,11 @@ destroy_domain(const struct rs_env *env, struct rs_domain *d, struct err *e)
 	found = env->hv->ops->info(env->hv, d->domid, &info, e);
 	if (found < 0)
 		return -1;
-	if (found == 1 && memcmp(info.uuid, d->uuid, sizeof(d->uuid)) != 0) {
-		d->in_store = false;
-	} else if (found == 1) {
-		if (env->hv->ops->destroy(env->hv, d->domid, e) != 0)
-			return -1;
-	}
+	d->domid_reused = found == 1 &&
+	    memcmp(info.uuid, d->uuid, sizeof(d->uuid)) != 0;
+	if (found == 1 && !d->domid_reused &&
+	    env->hv->ops->destroy(env->hv, d->domid, e) != 0)
+		return -1;
 	d->created = false;
 	return 0;
 }
@@ -289,14 +288,16 @@ rs_launch_destroy(const struct rs_env *env, struct rs_domain *d,
 	uint64_t deadline = rs_launch_now_ns() + timeout_ms * 1000000ull;
 	struct rs_nodes_trees trees;
 	struct err later;
+	size_t first;
 	int rc;
 
 	/* Each step is tried whatever became of the one before it. */
 	rc = destroy_domain(env, d, e);
 	if (d->in_store) {
 		rs_nodes_trees(d, &trees);
-		if (env->store->ops->remove(env->store, trees.paths,
-		    RS_NODES_TREES, rc == 0 ? e : &later) != 0)
+		first = d->domid_reused ? RS_NODES_TREES_BY_DOMID : 0;
+		if (env->store->ops->remove(env->store, trees.paths + first,
+		    RS_NODES_TREES - first, rc == 0 ? e : &later) != 0)
 			rc = -1;
 		else
 			d->in_store = false;

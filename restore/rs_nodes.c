@@ -1,22 +1,23 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
- * The xenstore nodes of a disposable.  A node inherits its parent's
- * permissions, so they are given only where they change: fewer requests, and
- * xenstore is the dearest part of a launch.
+ * The xenstore nodes of a disposable: those that somebody reads, and no more,
+ * since xenstore is the dearest part of a launch.  libxl writes twice as many:
+ * what only a booting guest looks at, what Windows' drivers want, and entries
+ * for a console backend that xenconsoled does not use.  A node inherits its
+ * parent's permissions, so they are given only where they change.
  */
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "rs_nodes.h"
 
-/* A domain has 41 nodes, 4 more a vCPU at most 128, and 27 more a disk; a
- * node's path and value are under 160 bytes. */
-#define NODES_FIXED 48
-#define NODES_PER_DISK 32
+/* A domain has 17 nodes, one more a vCPU and 18 more a disk; a node's path and
+ * value are under 160 bytes. */
+#define NODES_FIXED 20
+#define NODES_PER_DISK 20
 #define NODE_TEXT_BYTES 160
 
 struct builder {
@@ -82,87 +83,59 @@ add(struct builder *b, const char *dir, const char *name, const char *fmt, ...)
 }
 
 static void
-add_domain(struct builder *b, const struct rs_domain *d,
-    const struct hv_channels *ch)
+add_domain(struct builder *b, const struct rs_domain *d)
 {
-	static const char *const guest_writes[] = { "control/shutdown",
-	    "control/feature-poweroff", "control/feature-reboot",
-	    "control/feature-suspend", "control/sysrq",
-	    "device/suspend/event-channel" };
-	static const char *const guest_dirs[] = { "data", "drivers", "feature",
-	    "attr", "error" };
-	char dom[64], name[64];
+	char dom[64], vm[64], name[64];
 
 	(void)snprintf(dom, sizeof(dom), "/local/domain/%u", d->domid);
+	(void)snprintf(vm, sizeof(vm), "/vm/%s", d->uuid_text);
 	perms(b, 0, d->domid);
-	add(b, dom, "", "%s", "");
+	add(b, dom, "", NULL);
 	add(b, dom, "name", "%s", d->name);
 	add(b, dom, "domid", "%u", d->domid);
-	add(b, dom, "vm", "/vm/%s", d->uuid_text);
+	add(b, dom, "vm", "%s", vm);
 	/* The guest's balloon driver acts on target when it resumes: it must
 	 * be the template's. */
 	add(b, dom, "memory/target", "%llu",
 	    (unsigned long long)d->target_mem_kb);
 	add(b, dom, "memory/static-max", "%llu",
 	    (unsigned long long)d->target_mem_kb);
-	add(b, dom, "memory/videoram", "0");
 	for (uint32_t i = 0; i < d->nr_vcpus; i++) {
 		(void)snprintf(name, sizeof(name), "cpu/%u/availability", i);
 		add(b, dom, name, "online");
 	}
-	add(b, dom, "control/platform-feature-multiprocessor-suspend", "1");
-	add(b, dom, "control/platform-feature-xs_reset_watches", "1");
-	for (size_t i = 0; i < sizeof(guest_writes) / sizeof(*guest_writes);
-	    i++) {
-		perms(b, d->domid, STORE_NOBODY);
-		add(b, dom, guest_writes[i], "%s", "");
-	}
-	for (size_t i = 0; i < sizeof(guest_dirs) / sizeof(*guest_dirs); i++) {
-		perms(b, d->domid, STORE_NOBODY);
-		add(b, dom, guest_dirs[i], NULL);
-	}
-	add(b, dom, "store/port", "%u", ch->store_port);
-	add(b, dom, "store/ring-ref", "%llu",
-	    (unsigned long long)ch->store_gfn);
+	/* The guest acknowledges requests of xl by writing into control; what
+	 * it says itself, its agent above all, goes into data. */
+	perms(b, d->domid, STORE_NOBODY);
+	add(b, dom, "control", NULL);
+	perms(b, d->domid, STORE_NOBODY);
+	add(b, dom, "data", NULL);
+	perms(b, 0, d->domid);
+	add(b, vm, "", NULL);
+	add(b, vm, "uuid", "%s", d->uuid_text);
+	add(b, vm, "name", "%s", d->name);
 }
 
+/* For xenconsoled, which looks when the domain is introduced. */
 static void
 add_console(struct builder *b, const struct rs_domain *d,
     const struct hv_channels *ch)
 {
-	char dom[64], back[64], dev[64];
+	char dir[64];
 
-	(void)snprintf(dom, sizeof(dom), "/local/domain/%u/console",
+	(void)snprintf(dir, sizeof(dir), "/local/domain/%u/console",
 	    d->domid);
-	(void)snprintf(back, sizeof(back),
-	    "/local/domain/0/backend/console/%u/0", d->domid);
-	(void)snprintf(dev, sizeof(dev), "/libxl/%u/device/console/0",
-	    d->domid);
-	add(b, dom, "backend", "%s", back);
-	add(b, dom, "backend-id", "0");
-	add(b, dom, "limit", "1048576");
-	add(b, dom, "type", "xenconsoled");
-	add(b, dom, "output", "pty");
-	add(b, dom, "tty", "%s", "");
-	add(b, dom, "port", "%u", ch->console_port);
-	add(b, dom, "ring-ref", "%llu", (unsigned long long)ch->console_gfn);
-	perms(b, 0, d->domid);
-	add(b, back, "", NULL);
-	add(b, back, "frontend", "%s", dom);
-	add(b, back, "frontend-id", "%u", d->domid);
-	add(b, back, "online", "1");
-	add(b, back, "state", "1");
-	add(b, back, "protocol", "vt100");
-	add(b, dev, "frontend", "%s", dom);
-	add(b, dev, "backend", "%s", back);
-	add(b, dev, "frontend-id", "%u", d->domid);
+	add(b, dir, "limit", "1048576");
+	add(b, dir, "type", "xenconsoled");
+	add(b, dir, "output", "pty");
+	add(b, dir, "port", "%u", ch->console_port);
+	add(b, dir, "ring-ref", "%llu", (unsigned long long)ch->console_gfn);
 }
 
 static void
 add_vbd(struct builder *b, const struct rs_domain *d,
     const struct rs_vbd *vbd)
 {
-	const char *mode = vbd->writable ? "w" : "r";
 	char front[96], back[96], dev[96];
 
 	(void)snprintf(front, sizeof(front), "/local/domain/%u/device/vbd/%u",
@@ -178,36 +151,21 @@ add_vbd(struct builder *b, const struct rs_domain *d,
 	add(b, front, "state", "1");
 	add(b, front, "virtual-device", "%u", vbd->devid);
 	add(b, front, "device-type", "disk");
-	add(b, front, "trusted", "1");
 	perms(b, 0, d->domid);
 	add(b, back, "", NULL);
 	add(b, back, "frontend", "%s", front);
 	add(b, back, "frontend-id", "%u", d->domid);
 	add(b, back, "online", "1");
-	add(b, back, "removable", "0");
-	add(b, back, "bootable", "1");
+	add(b, back, "mode", "%s", vbd->writable ? "w" : "r");
 	add(b, back, "dev", "%s", vbd->vdev);
-	add(b, back, "type", "phy");
-	add(b, back, "mode", "%s", mode);
-	add(b, back, "device-type", "disk");
-	/* COW stores are RAM: what the guest discards is not given back, so
-	 * it is not offered. */
-	add(b, back, "discard-enable", "0");
-	/* xl destroy runs this to undo what the hotplug script did: nothing
-	 * was done by one. */
+	/* xl destroy runs the script to undo what it did when the disk was
+	 * attached: nothing. */
 	add(b, back, "script", "/bin/true");
 	add(b, back, "params", "/dev/block/%u:%u", vbd->major, vbd->minor);
-	add(b, back, "hotplug-status", "connected");
 	add(b, back, "physical-device", "%x:%x", vbd->major, vbd->minor);
 	add(b, back, "state", "1");
 	add(b, dev, "frontend", "%s", front);
 	add(b, dev, "backend", "%s", back);
-	add(b, dev, "frontend-id", "%u", d->domid);
-	add(b, dev, "params", "/dev/block/%u:%u", vbd->major, vbd->minor);
-	add(b, dev, "script", "/bin/true");
-	add(b, dev, "removable", "0");
-	add(b, dev, "mode", "%s", mode);
-	add(b, dev, "device-type", "disk");
 }
 
 int
@@ -216,7 +174,7 @@ rs_nodes_make(const struct rs_domain *d, const struct hv_channels *channels,
 {
 	struct builder b = { .n = n, .owner = STORE_NO_PERMS,
 	    .reader = STORE_NOBODY };
-	char libxl[64], vm[64];
+	char libxl[64];
 
 	b.cap = NODES_FIXED + d->nr_vcpus + NODES_PER_DISK * d->nr_vbds;
 	b.text_cap = b.cap * NODE_TEXT_BYTES;
@@ -227,18 +185,9 @@ rs_nodes_make(const struct rs_domain *d, const struct hv_channels *channels,
 		rs_nodes_free(n);
 		return err_set(e, ERR_NOMEM, errno, "xenstore nodes");
 	}
-	(void)snprintf(vm, sizeof(vm), "/vm/%s", d->uuid_text);
 	(void)snprintf(libxl, sizeof(libxl), "/libxl/%u", d->domid);
-	add_domain(&b, d, channels);
-	perms(&b, 0, d->domid);
-	add(&b, vm, "", NULL);
-	add(&b, vm, "uuid", "%s", d->uuid_text);
-	add(&b, vm, "name", "%s", d->name);
-	add(&b, vm, "start_time", "%lld", (long long)time(NULL));
-	perms(&b, 0, STORE_NOBODY);
-	add(&b, libxl, "", "%s", "");
+	add_domain(&b, d);
 	add(&b, libxl, "type", "pvh");
-	add(&b, libxl, "dm-version", "qemu_xen");
 	for (uint32_t i = 0; i < d->nr_vbds; i++)
 		add_vbd(&b, d, &d->vbds[i]);
 	add_console(&b, d, channels);
@@ -264,9 +213,7 @@ rs_nodes_trees(const struct rs_domain *d, struct rs_nodes_trees *t)
 	(void)snprintf(t->text[1], sizeof(t->text[1]), "/libxl/%u", d->domid);
 	(void)snprintf(t->text[2], sizeof(t->text[2]),
 	    "/local/domain/0/backend/vbd/%u", d->domid);
-	(void)snprintf(t->text[3], sizeof(t->text[3]),
-	    "/local/domain/0/backend/console/%u", d->domid);
-	(void)snprintf(t->text[4], sizeof(t->text[4]), "/vm/%s",
+	(void)snprintf(t->text[3], sizeof(t->text[3]), "/vm/%s",
 	    d->uuid_text);
 	for (int i = 0; i < RS_NODES_TREES; i++)
 		t->paths[i] = t->text[i];

@@ -18,9 +18,11 @@ struct rs_nodes {
 	char *text;		/* what the nodes point into */
 };
 
-/* The trees that a domain may have: to remove before one is made (domids come
- * round) and after it is gone.  /vm/UUID is only its own. */
-#define RS_NODES_TREES 5
+/* The trees that a domain may have.  Those by domid come first: they are also
+ * removed before one is made, since domids come round; the last one, /vm/UUID,
+ * is only its own. */
+#define RS_NODES_TREES 4
+#define RS_NODES_TREES_BY_DOMID 3
 struct rs_nodes_trees {
 	char text[RS_NODES_TREES][96];
 	const char *paths[RS_NODES_TREES];

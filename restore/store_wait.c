@@ -12,6 +12,7 @@
 
 #include <xen/io/xs_wire.h>
 
+#include "store_answer.h"
 #include "store_wait.h"
 
 /* What store_wait() knows of its paths. */
@@ -54,7 +55,7 @@ take_waited(void *arg, const struct store_wire_answer *a, struct err *e)
 	if (a->daemon_errno == ENOENT)
 		return 0;
 	if (a->daemon_errno != 0)
-		return store_wire_refused(a, e);
+		return store_answer_refused(a, e);
 	if (want != NULL && (strlen(want) != a->len ||
 	    memcmp(want, a->untrusted_data, a->len) != 0))
 		return 0;
@@ -99,7 +100,7 @@ set_watches(struct store_wire *w, const struct waiting *wt,
 			return -1;
 	}
 	/* A failed batch of watches may have set only some of them. */
-	return store_wire_run_ok(w, type == XS_UNWATCH ? ENOENT : 0, e);
+	return store_answer_run_ok(w, type == XS_UNWATCH ? ENOENT : 0, e);
 }
 
 static int

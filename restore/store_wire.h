@@ -54,13 +54,6 @@ int store_wire_add(struct store_wire *w, uint32_t type, const char *path,
 int store_wire_run(struct store_wire *w, const struct store_wire_taker *t,
     struct err *e);
 
-/* The same, for requests whose only answer is "OK".  The daemon's errno
- * `tolerated` is as good; 0 for none. */
-int store_wire_run_ok(struct store_wire *w, int tolerated, struct err *e);
-
-/* A taker's error for an answer that is the daemon's refusal. */
-int store_wire_refused(const struct store_wire_answer *a, struct err *e);
-
 /* Where watch events go, whenever one is read; NULL drops them. */
 void store_wire_set_events(struct store_wire *w,
     void (*event)(void *arg, const char *untrusted_token), void *arg);

@@ -17,6 +17,7 @@
 
 #include <xen/io/xs_wire.h>
 
+#include "store_answer.h"
 #include "store_wait.h"
 #include "store_wire.h"
 #include "store_xen.h"
@@ -82,7 +83,7 @@ xen_write(struct store *s, const struct store_node *nodes, size_t nr,
 		if (rc != 0)
 			return -1;
 	}
-	return store_wire_run_ok(x->wire, 0, e);
+	return store_answer_run_ok(x->wire, 0, e);
 }
 
 /* One node's value on its way to the caller. */
@@ -100,7 +101,7 @@ take_value(void *arg, const struct store_wire_answer *a, struct err *e)
 	if (a->daemon_errno == ENOENT)
 		return 0;
 	if (a->daemon_errno != 0)
-		return store_wire_refused(a, e);
+		return store_answer_refused(a, e);
 	if (a->len >= r->cap) {
 		return err_set(e, ERR_STORE, 0, "xenstore: the value of %s "
 		    "has %zu bytes, over %zu", a->path, a->len, r->cap - 1);
@@ -150,7 +151,7 @@ xen_remove(struct store *s, const char *const *paths, size_t nr,
 		if (store_wire_add(x->wire, XS_RM, paths[i], NULL, 0, e) != 0)
 			return -1;
 	}
-	return store_wire_run_ok(x->wire, ENOENT, e);
+	return store_answer_run_ok(x->wire, ENOENT, e);
 }
 
 static int
@@ -164,7 +165,7 @@ take_names(void *arg, const struct store_wire_answer *a, struct err *e)
 	if (a->daemon_errno == ENOENT)
 		return 0;
 	if (a->daemon_errno != 0)
-		return store_wire_refused(a, e);
+		return store_answer_refused(a, e);
 	if (a->len > r->cap) {
 		return err_set(e, ERR_STORE, 0, "xenstore: the names below %s "
 		    "take %zu bytes, over %zu", a->path, a->len, r->cap);
@@ -209,7 +210,7 @@ xen_introduce(struct store *s, uint32_t domid, uint64_t gfn, uint32_t port,
 	if (store_wire_add(x->wire, XS_INTRODUCE, who, rest, (size_t)len,
 	    e) != 0)
 		return -1;
-	return store_wire_run_ok(x->wire, 0, e);
+	return store_answer_run_ok(x->wire, 0, e);
 }
 
 static int

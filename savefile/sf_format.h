@@ -61,7 +61,7 @@ enum sf_header_offset {
 	SF_OFF_NR_CHUNKS = 72,		/* u32 */
 	SF_OFF_ID = 80,			/* 16 random bytes: this recording */
 	SF_OFF_DIGEST = 96,		/* BLAKE2b-256 */
-	SF_OFF_KEYED_DIGEST = 128	/* BLAKE2b-256 keyed with the host key */
+	SF_OFF_KEYED_DIGEST = 128	/* BLAKE2b-256, host's key */
 };
 
 struct sf_header {

@@ -41,7 +41,7 @@ struct sf_state {
 	uint64_t max_mem_kb;		/* as xc_domain_setmaxmem */
 	uint64_t target_mem_kb;		/* xenstore memory/target */
 	uint32_t xen_major, xen_minor;
-	char xen_extra[16];		/* "-pre", NUL-padded; 15 used at most */
+	char xen_extra[16];		/* "-pre", NUL-padded; 15 at most */
 	uint32_t tsc_mode;		/* the TSC_INFO record's four fields */
 	uint32_t tsc_khz;
 	uint64_t tsc_nsec;

@@ -22,6 +22,8 @@
 #define STATE_ROOM 65536u
 #define STATE_ROOM_PER_VCPU 32768u
 
+#define CHUNKS_ROOM 2048u
+
 #define OUT_BYTES (1u << 20)
 
 #define NO_GROUP UINT32_MAX
@@ -33,6 +35,7 @@ struct sf_writer {
 	struct sf_writer_stats stats;
 
 	struct sf_image image;		/* nr_* so far; room for the maxima */
+	uint32_t nr_chunks_max;
 	uint64_t next_gfn;		/* pages below it are history */
 
 	uint32_t group;			/* being filled, or NO_GROUP */
@@ -55,9 +58,10 @@ min_u64(uint64_t a, uint64_t b)
 	return a < b ? a : b;
 }
 
-/* The most that the tables can come to, for pages scattered in the worst way:
- * one page makes at most one chunk, one bitmap and two extents (its own and
- * an absent one before it). */
+/* Every launch hashes the room that is left for the tables, so it is not for
+ * the worst case.  One page makes at most one bitmap and two extents (its own
+ * and an absent one before it); for chunks it assumes that these are half
+ * populated on average, or that the guest is small. */
 static int
 alloc_image(struct sf_writer *w, struct err *e)
 {
@@ -65,13 +69,15 @@ alloc_image(struct sf_writer *w, struct err *e)
 	uint64_t pages = w->params.nr_pages_max;
 	uint64_t nr_extents = min_u64(groups, 2 * pages);
 	uint64_t nr_bitmaps = min_u64(groups, pages);
-	uint64_t nr_chunks = min_u64(groups * SF_GROUP_CHUNKS, pages);
+	uint64_t nr_chunks = min_u64(min_u64(groups * SF_GROUP_CHUNKS, pages),
+	    pages / (SF_CHUNK_PAGES / 2) + CHUNKS_ROOM);
 
 	w->data_off = sf_round_up(SF_HEADER_BYTES + STATE_ROOM +
 	    (uint64_t)STATE_ROOM_PER_VCPU * w->params.nr_vcpus +
 	    nr_extents * SF_EXTENT_BYTES + nr_bitmaps * SF_BITMAP_BYTES +
 	    nr_chunks * SF_ENTRY_BYTES, SF_PAGE_BYTES);
 	w->out_off = w->data_off;
+	w->nr_chunks_max = (uint32_t)nr_chunks;
 	/* Untouched parts of these cost address space only. */
 	w->image.extents = calloc(nr_extents, sizeof(*w->image.extents));
 	w->image.bitmaps = calloc(nr_bitmaps, sizeof(*w->image.bitmaps));
@@ -151,6 +157,10 @@ flush_chunk(struct sf_writer *w, struct err *e)
 
 	if (c->page_mask == 0)
 		return 0;
+	if (w->image.nr_chunks == w->nr_chunks_max)
+		return err_set(e, ERR_INPUT, 0, "the guest's memory is "
+		    "scattered over more than %" PRIu32 " chunks",
+		    w->nr_chunks_max);
 	if (sf_page_encode(w->params.codec, w->pages, sf_chunk_nr_pages(c),
 	    w->packed, &stored, c, e) == -1)
 		return -1;

@@ -30,7 +30,8 @@ struct sf_writer_stats {
 /* fd: an empty file open for read and write, the caller's. */
 struct sf_writer *sf_writer_new(int fd, const struct sf_writer_params *p,
     struct err *e);
-/* gfns must ascend strictly; page is 4096 bytes, copied. */
+/* gfns must ascend strictly; page is 4096 bytes, copied.  ERR_INPUT if they do
+ * not, go past the limits, or are so scattered that the index has no room. */
 int sf_writer_page(struct sf_writer *w, uint64_t gfn, const uint8_t *page,
     struct err *e);
 /* Writes the tables and the header.  The file is not synced.  host_key is

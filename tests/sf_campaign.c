@@ -7,9 +7,10 @@
  *	mutate		random changes anywhere
  *
  * A try is lost if the reader, with the key and the full check, accepts what
- * was changed, or if it crashes: tries run in a child, which is started again after one.
- * The controls do the same things and then repair or sign again, so that some
- * must be accepted: they show that it is the change that gets files refused.
+ * was changed, or if it crashes: tries run in a child, which is started again
+ * after one.  The controls do the same things and then repair or sign again,
+ * so that some must be accepted: they show that it is the change that gets
+ * files refused.
  */
 #include <sys/mman.h>
 #include <sys/wait.h>

@@ -108,16 +108,17 @@ change_number(struct sf_rng *rng, uint8_t *p, size_t size)
 }
 
 /* One aimed change: a header field, a byte of the state, a field of a table,
- * or of the data, whose hash is then made right. */
+ * or of the data, whose hash is then made right.  `good` says where these
+ * are. */
 static void
-change(struct sf_rng *rng, uint8_t *file, size_t len)
+change(struct sf_rng *rng, const uint8_t *good, uint8_t *file)
 {
-	uint32_t state = sf_get_u32(file + SF_OFF_STATE_BYTES), stored;
-	uint64_t data_off = sf_get_u64(file + SF_OFF_DATA_OFF), off;
-	uint32_t nr_chunks = sf_get_u32(file + SF_OFF_NR_CHUNKS);
+	uint32_t state = sf_get_u32(good + SF_OFF_STATE_BYTES), stored;
+	uint64_t data_off = sf_get_u64(good + SF_OFF_DATA_OFF), off;
+	uint32_t nr_chunks = sf_get_u32(good + SF_OFF_NR_CHUNKS);
 	size_t tables = SF_HEADER_BYTES + state;
-	size_t index = tables + sf_get_u32(file + SF_OFF_NR_EXTENTS) * 16u +
-	    sf_get_u32(file + SF_OFF_NR_BITMAPS) * 64u;
+	size_t index = tables + sf_get_u32(good + SF_OFF_NR_EXTENTS) * 16u +
+	    sf_get_u32(good + SF_OFF_NR_BITMAPS) * 64u;
 	size_t end = index + nr_chunks * 32u, at;
 
 	switch (sf_rng_below(rng, 6)) {
@@ -143,10 +144,8 @@ change(struct sf_rng *rng, uint8_t *file, size_t len)
 		break;
 	default:
 		at = index + 32 * sf_rng_below(rng, nr_chunks);
-		off = sf_get_u64(file + at);
-		stored = sf_get_u32(file + at + 20);
-		if (off >= len || stored == 0 || stored > len - off)
-			break;
+		off = sf_get_u64(good + at);
+		stored = sf_get_u32(good + at + 20);
 		change_number(rng, file + off + sf_rng_below(rng,
 		    stored < 40 ? stored : 40), 1);
 		sf_put_u64(file + at + 8, XXH3_64bits(file + off, stored));
@@ -166,9 +165,9 @@ add_changed(struct corpus *c, unsigned nr, uint64_t seed)
 	file = good == NULL ? NULL : malloc(len);
 	for (; file != NULL && nr > 0; nr--) {
 		memcpy(file, good, len);
-		change(&rng, file, len);
+		change(&rng, good, file);
 		if (sf_rng_below(&rng, 8) == 0)
-			change(&rng, file, len);
+			change(&rng, good, file);
 		sf_build_resign(file, len,
 		    sf_rng_below(&rng, 50) == 0 ? NULL : sf_build_key);
 		if (!add(c, "changed", file, len))

@@ -10,7 +10,9 @@ import hmac
 import struct
 import sys
 
-from sf_xxh3 import BadBlock, lz4_block, xxh3_64
+sys.dont_write_bytecode = True
+
+from sf_xxh3 import BadBlock, lz4_block, xxh3_64  # noqa: E402
 
 PAGE = 4096
 ABSENT, ZERO, DATA, PARTIAL = range(4)

@@ -242,11 +242,29 @@ test_faults(void)
 	    "and the counts are right");
 }
 
+static void
+test_scattered(void)
+{
+	struct sf_writer *w;
+	uint64_t gfn = 0;
+	struct err e;
+	int fd, rc = 0;
+
+	w = new_writer(&fd, 128, 4096, &e);
+	for (; w != NULL && rc == 0 && gfn < UINT64_C(128) * 512; gfn += 16)
+		rc = sf_writer_page(w, gfn, page, &e);
+	ok(rc == -1 && strstr(e.msg, "scattered over more than 2560") != NULL,
+	    "an index without room: %s", e.msg);
+	sf_writer_free(w);
+	(void)close(fd);
+}
+
 int
 main(void)
 {
 	test_params();
 	test_order();
+	test_scattered();
 	test_state_room();
 	test_faults();
 	return tap_done();

@@ -367,6 +367,8 @@ test_daemon_gone(struct store *s, struct fake_dom0 *r)
 	(void)waitpid(killer, NULL, 0);
 	ok(s->ops->write(s, &one, 1, &e) == -1 && e.code == ERR_STORE,
 	    "and from then on: %s", e.msg);
+	/* Its sockets are closed one by one; stopping it reaps it. */
+	(void)waitid(P_PID, (id_t)r->pid, NULL, WEXITED | WNOWAIT);
 	ok(store_xen_open(r->socket, 200, &e) == NULL &&
 	    e.code == ERR_STORE, "nobody there: %s", e.msg);
 }

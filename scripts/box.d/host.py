@@ -318,7 +318,10 @@ def save_state(image, state):
         monitor.call("cont")
     with open(os.path.join(saving, "image"), "w") as file:
         file.write(os.path.basename(image))
-    os.rename(saving, state)
+    try:
+        os.rename(saving, state)
+    except OSError:		# a box with other run files was faster: as good
+        shutil.rmtree(saving)
 
 
 def restore_state(args, state, lock):
@@ -342,7 +345,8 @@ def restore_state(args, state, lock):
 def prune_states(image, keep):
     """States of other images are useless; of this one keep the last few."""
     for path in glob.glob(os.path.join(CACHE, "saving-*")):
-        shutil.rmtree(path)
+        if not os.path.exists("/proc/" + path.rpartition("-")[2]):
+            shutil.rmtree(path)
     states = sorted(glob.glob(os.path.join(CACHE, "state-*")), key=os.path.getmtime)
     mine = [path for path in states
             if read_file(os.path.join(path, "image")) == os.path.basename(image)]

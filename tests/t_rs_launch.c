@@ -1,0 +1,378 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * Template and launch on the fakes, from real files: what a launch writes for
+ * the guest and xl, what it refuses, and, failing each call in turn, that it
+ * holds nothing after.  SHOWN names the file for the campaign's line.
+ */
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "fake_disk.h"
+#include "fake_hv.h"
+#include "fake_store.h"
+#include "pr_key.h"
+#include "rs_launch.h"
+#include "rs_names.h"
+#include "sf_build.h"
+#include "sf_writer.h"
+#include "tap.h"
+
+/* Room for some, not for 30 of the guest's. */
+#define HOST_PAGES 6000u
+
+/* A state directory with one template, "t", and the seams. */
+struct world {
+	char dir[64];
+	char config[1024], key_text[PR_KEY_BYTES_MAX];
+	struct fake_fault fault;
+	struct fake_hv_params hp;
+	struct rs_env env;
+	size_t baseline;	/* nodes that are there on every host */
+};
+
+static void
+write_file(const struct world *w, const char *name, const char *text)
+{
+	char path[128];
+	FILE *f;
+
+	(void)snprintf(path, sizeof(path), "%s/%s", w->dir, name);
+	f = fopen(path, "w");
+	if (f == NULL || fputs(text, f) < 0 || fclose(f) != 0)
+		abort();
+}
+
+static void
+make_savefile(struct world *w, struct err *e)
+{
+	struct sf_writer_params p = { .nr_vcpus = 2, .codec = SF_CODEC_LZ4 };
+	struct sf_state_room room;
+	struct sf_state state;
+	struct sf_writer *writer;
+	struct sf_guest g;
+	uint8_t key[SF_KEY_BYTES], page[SF_PAGE_BYTES];
+	char path[128];
+	int fd, rc = 0;
+
+	if (pr_gen_host_key(w->dir, 1, key, e) != 0 ||
+	    !sf_guest_make("special-pages", 3, &g))
+		abort();
+	p.nr_groups_max = (uint32_t)((g.nr_gfns + SF_GROUP_PAGES - 1) /
+	    SF_GROUP_PAGES);
+	p.nr_pages_max = g.nr_pages;
+	sf_build_state(3, 2, 3000, &room, &state);
+	state.config = (struct sf_blob){ (const uint8_t *)w->config,
+	    strlen(w->config) };
+	state.key = (struct sf_blob){ (const uint8_t *)w->key_text,
+	    strlen(w->key_text) };
+	(void)snprintf(path, sizeof(path), "%s/t/gen-1/savefile", w->dir);
+	fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	writer = sf_writer_new(fd, &p, e);
+	for (uint64_t gfn = 0; writer != NULL && gfn < g.nr_gfns; gfn++) {
+		if (g.kinds[gfn] == SF_PAGE_ABSENT)
+			continue;
+		sf_guest_page(&g, gfn, page);
+		rc |= sf_writer_page(writer, gfn, page, e);
+	}
+	if (writer == NULL || rc != 0 ||
+	    sf_writer_finish(writer, &state, key, e) != 0)
+		abort();
+	sf_writer_free(writer);
+	sf_guest_free(&g);
+	(void)close(fd);
+}
+
+static void
+open_world(struct world *w)
+{
+	static const struct fake_store_reaction backend = {
+	    .react = fake_store_vbd_backend };
+	static char image[1 << 20];
+	struct sf_blob config;
+	struct hv_host host;
+	struct err e;
+	char path[128];
+
+	memset(w, 0, sizeof(*w));
+	(void)snprintf(w->dir, sizeof(w->dir), "/tmp/t_rs_launch.XXXXXX");
+	if (mkdtemp(w->dir) == NULL)
+		abort();
+	(void)snprintf(path, sizeof(path), "%s/t", w->dir);
+	(void)mkdir(path, 0700);
+	(void)snprintf(path, sizeof(path), "%s/t/gen-1", w->dir);
+	(void)mkdir(path, 0700);
+	(void)snprintf(path, sizeof(path), "%s/t/current", w->dir);
+	if (symlink("gen-1", path) != 0)
+		abort();
+	memset(image, 'd', sizeof(image) - 1);
+	write_file(w, "t.cfg", "type = \"pvh\"\n");
+	write_file(w, "kernel", "kernel");
+	write_file(w, "t/gen-1/xvda.delta", "delta");
+	(void)snprintf(path, sizeof(path), "%s/disk", w->dir);
+	{
+		int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+
+		if (write(fd, image, sizeof(image)) != sizeof(image))
+			abort();
+		(void)close(fd);
+	}
+	(void)snprintf(w->config, sizeof(w->config), "name=t\ncfg=%s/t.cfg\n"
+	    "kernel=%s/kernel\nmemory_kb=8192\nvcpus=2\nagent=1\n"
+	    "disk.count=1\ndisk.0.vdev=xvda\ndisk.0.devid=51712\n"
+	    "disk.0.mode=w\ndisk.0.origin=%s/disk\ndisk.0.sectors=2048\n"
+	    "disk.0.delta=xvda.delta\n", w->dir, w->dir, w->dir);
+	config = (struct sf_blob){ (const uint8_t *)w->config,
+	    strlen(w->config) };
+	w->hp = (struct fake_hv_params){ .fault = &w->fault,
+	    .host_pages = HOST_PAGES, .scrubbed = true };
+	w->env.hv = fake_hv_open(&w->hp);
+	w->env.store = fake_store_open(&w->fault, &backend);
+	fake_store_put(w->env.store, "/local/domain/0/backend/vbd", "");
+	fake_store_put(w->env.store, "/libxl", "");
+	fake_store_put(w->env.store, "/vm", "");
+	w->baseline = fake_store_held(w->env.store);
+	w->env.disk = fake_disk_open(&w->fault);
+	w->env.names_fd = rs_names_open(w->dir, &e);
+	if (w->env.names_fd < 0 ||
+	    w->env.hv->ops->host(w->env.hv, &host, &e) != 0 ||
+	    pr_key_build(&config, &host, w->key_text, sizeof(w->key_text),
+	    &e) != 0) {
+		(void)printf("# %s\n", e.msg);
+		abort();
+	}
+	make_savefile(w, &e);
+}
+
+static void
+close_world(struct world *w)
+{
+	static const char *const files[] = { "t/gen-1/savefile",
+	    "t/gen-1/xvda.delta", "t/gen-1", "t/current", "t", "t.cfg",
+	    "kernel", "disk", "names", "host.key", "" };
+	char path[128];
+
+	(void)close(w->env.names_fd);
+	w->env.disk->ops->close(w->env.disk);
+	w->env.store->ops->close(w->env.store);
+	w->env.hv->ops->close(w->env.hv);
+	for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
+		(void)snprintf(path, sizeof(path), "%s/%s", w->dir, files[i]);
+		(void)remove(path);
+	}
+}
+
+static size_t
+held(const struct world *w)
+{
+	return fake_hv_held(w->env.hv) + fake_store_held(w->env.store) +
+	    fake_disk_held(w->env.disk) - w->baseline;
+}
+
+static int
+open_template(struct world *w, struct rs_template *t, struct err *e)
+{
+	const struct rs_template_params p = { .state_dir = w->dir,
+	    .template_name = "t" };
+
+	return rs_template_open(&p, w->env.hv, w->env.disk, t, e);
+}
+
+static const struct rs_launch_params launch_params = { .nr_workers = 2,
+    .store_bytes = 1 << 20, .backend_timeout_ms = 1000 };
+
+static bool
+node_is(const struct world *w, const char *path, const char *want)
+{
+	const char *value = fake_store_get(w->env.store, path);
+
+	return value != NULL && strcmp(value, want) == 0;
+}
+
+static void
+test_launch(struct world *w)
+{
+	struct rs_template t;
+	struct rs_domain d;
+	struct rs_timings timings;
+	struct err e = { .msg = "" };
+	uint32_t owner, reader;
+
+	if (!ok(open_template(w, &t, &e) == 0, "the template opens %s", e.msg))
+		return;
+	ok(rs_launch(&w->env, &t, &launch_params, &d, &timings, &e) == 0,
+	    "a launch succeeds %s", e.msg);
+	ok(fake_hv_is_running(w->env.hv, d.domid), "the domain runs");
+	ok(fake_hv_nr_populated(w->env.hv, d.domid) ==
+	    rs_plan_nr_pages(&t.plan), "all its pages are populated");
+	ok(strlen(d.name) == 8 && strncmp(d.name, "disp", 4) == 0 &&
+	    strncmp(d.uuid_text, "64766d31-", 9) == 0, "it is called %s %s",
+	    d.name, d.uuid_text);
+	ok(node_is(w, "/local/domain/1/name", d.name) &&
+	    node_is(w, "/libxl/1/type", "pvh") &&
+	    node_is(w, "/local/domain/1/cpu/1/availability", "online") &&
+	    node_is(w, "/local/domain/1/console/type", "xenconsoled"),
+	    "xl and xenconsoled find their nodes");
+	ok(fake_store_perms(w->env.store, "/local/domain/1", &owner,
+	    &reader) && owner == 0 && reader == 1,
+	    "the guest may read its directory and not write it");
+	ok(fake_store_perms(w->env.store, "/local/domain/1/data", &owner,
+	    &reader) && owner == 1, "the guest may write below data");
+	ok(fake_store_perms(w->env.store, "/local/domain/0/backend/vbd/1/51712"
+	    "/physical-device", &owner, &reader) && owner == 0 && reader == 1,
+	    "the guest may not write its backend's nodes");
+	ok(fake_store_introduced(w->env.store, d.domid), "it is introduced");
+	ok(timings.load.bytes_copied == t.plan.nr_data * SF_PAGE_BYTES,
+	    "each byte of data is copied once");
+	for (int i = 1; i < RS_STAGES; i++)
+		if (timings.end_ns[i] < timings.end_ns[i - 1])
+			ok(false, "stage %d ends in order", i);
+	ok(rs_launch_destroy(&w->env, &d, 1000, &e) == 0,
+	    "it is destroyed %s", e.msg);
+	ok(rs_launch_destroy(&w->env, &d, 1000, &e) == 0,
+	    "destroying it again does nothing");
+	rs_template_close(&t, w->env.disk);
+	ok(held(w) == 0, "nothing is held");
+}
+
+/* `xl destroy` was faster, and another domain has the number now. */
+static void
+test_reused_domid(struct world *w)
+{
+	static const uint8_t other[HV_UUID_BYTES] = "somebody else's";
+	struct rs_template t;
+	struct rs_domain d;
+	struct rs_timings timings;
+	struct err e = { .msg = "" };
+	uint32_t domid;
+
+	if (open_template(w, &t, &e) != 0 || rs_launch(&w->env, &t,
+	    &launch_params, &d, &timings, &e) != 0) {
+		ok(false, "a disposable for the reused number: %s", e.msg);
+		return;
+	}
+	(void)w->env.hv->ops->destroy(w->env.hv, d.domid, &e);
+	domid = fake_hv_add(w->env.hv, other, 1);
+	ok(domid == d.domid && rs_launch_destroy(&w->env, &d, 1000, &e) == 0,
+	    "a disposable is destroyed whose number is another's");
+	ok(node_is(w, "/local/domain/1/name", d.name) &&
+	    w->env.hv->ops->info(w->env.hv, domid,
+	    &(struct hv_domain_info){ 0 }, &e) == 1,
+	    "the other domain and its nodes are left alone");
+	(void)w->env.hv->ops->destroy(w->env.hv, domid, &e);
+	(void)w->env.store->ops->remove(w->env.store,
+	    (const char *const[]){ "/local/domain/1", "/libxl/1",
+	    "/local/domain/0/backend/vbd/1" }, 3, &e);
+	rs_template_close(&t, w->env.disk);
+	ok(held(w) == 0, "and nothing of ours");
+}
+
+/* A change to a file the image was made from, and the refusal. */
+static void
+test_stale(struct world *w, const char *file, const char *named)
+{
+	struct rs_template t;
+	struct err e = { .msg = "" };
+	int rc;
+
+	write_file(w, file, "changed");
+	rc = open_template(w, &t, &e);
+	ok(rc != 0 && e.code == ERR_STALE && strstr(e.msg, named) != NULL,
+	    "a changed %s is refused: %s", file, e.msg);
+	ok(held(w) == 0, "and holds nothing");
+	if (rc == 0)
+		rs_template_close(&t, w->env.disk);
+}
+
+static void
+test_memory(struct world *w)
+{
+	struct rs_domain d[64];
+	struct rs_template t;
+	struct rs_timings timings;
+	struct err e = { .msg = "" };
+	int nr = 0, rc = 0;
+
+	if (open_template(w, &t, &e) != 0)
+		return;
+	while (nr < 30 && (rc = rs_launch(&w->env, &t, &launch_params, &d[nr],
+	    &timings, &e)) == 0)
+		nr++;
+	ok(nr > 0 && rc != 0 && e.code == ERR_NOMEM,
+	    "launch %d of many is refused for want of memory: %s", nr + 1,
+	    e.msg);
+	while (nr > 0)
+		(void)rs_launch_destroy(&w->env, &d[--nr], 1000, &e);
+	rs_template_close(&t, w->env.disk);
+	ok(held(w) == 0, "and all is given back");
+}
+
+/* One whole life, with call `fail_at` failing; what is held after. */
+static size_t
+life(struct world *w, unsigned fail_at, bool *reached)
+{
+	struct rs_template t;
+	struct rs_domain d;
+	struct rs_timings timings;
+	struct err e;
+	size_t left;
+
+	w->fault = (struct fake_fault){ .fail_at = fail_at };
+	if (open_template(w, &t, &e) == 0) {
+		if (rs_launch(&w->env, &t, &launch_params, &d, &timings,
+		    &e) == 0 && rs_launch_destroy(&w->env, &d, 1000, &e) != 0)
+			(void)rs_launch_destroy(&w->env, &d, 1000, &e);
+		/* A base whose removal failed is shared by the next open. */
+		rs_template_close(&t, w->env.disk);
+	}
+	*reached = w->fault.nr_calls >= fail_at;
+	w->fault = (struct fake_fault){ .fail_at = 0 };
+	left = held(w);
+	if (left != 0 && open_template(w, &t, &e) == 0) {
+		rs_template_close(&t, w->env.disk);
+		left = held(w);
+	}
+	return left;
+}
+
+static void
+test_faults(struct world *w)
+{
+	const char *shown = getenv("SHOWN");
+	unsigned n, lost = 0;
+	bool reached = true;
+	FILE *f;
+
+	for (n = 1; reached && n < 1000; n++)
+		lost += life(w, n, &reached) != 0;
+	ok(!reached && n > 12 && lost == 0, "nothing is held after a failure "
+	    "of each of %u calls of a launch (%u lost)", n - 2, lost);
+	f = shown != NULL ? fopen(shown, "a") : NULL;
+	if (f != NULL) {
+		(void)fprintf(f, "fault_launch\t%u\t%u\t0\n", n - 2, lost);
+		(void)fclose(f);
+	}
+}
+
+int
+main(void)
+{
+	struct world w;
+
+	open_world(&w);
+	test_launch(&w);
+	test_reused_domid(&w);
+	test_memory(&w);
+	test_faults(&w);
+	test_stale(&w, "kernel", "kernel");
+	close_world(&w);
+	open_world(&w);
+	test_stale(&w, "t.cfg", "config");
+	close_world(&w);
+	open_world(&w);
+	test_stale(&w, "disk", "disk");
+	close_world(&w);
+	return tap_done();
+}
