@@ -242,9 +242,8 @@ read_disks(XLU_Config *cfg, struct pr_config *c, struct err *e)
 
 /* What the parser had to say, in front of our own message: it has the line. */
 static int
-with_report(FILE *report, const char *said, const char *path, struct err *e)
+with_report(const char *said, const char *path, struct err *e)
 {
-	(void)fflush(report);
 	if (said != NULL && said[0] != '\0')
 		return err_prefix(e, "%.*s", (int)strcspn(said, "\n"), said);
 	return err_prefix(e, "'%s'", path);
@@ -276,8 +275,9 @@ pr_cfg_read(const char *path, struct pr_config *c, struct err *e)
 	else if (check_refused(cfg, e) == 0 && read_sizes(cfg, c, e) == 0 &&
 	    read_boot_files(cfg, c, e) == 0 && read_disks(cfg, c, e) == 0)
 		rc = 0;
-	if (rc != 0)
-		(void)with_report(report, said, path, e);
+	/* Only now is `said` what was written to it. */
+	if (fflush(report) == 0 && rc != 0)
+		(void)with_report(said, path, e);
 out:
 	if (cfg != NULL)
 		xlu_cfg_destroy(cfg);

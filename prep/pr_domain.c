@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
  * The life of the domain that dvm-prepare records, up to its suspension
- * (pr_domain_end.c has the rest).  The guest is trusted with nothing: it can
+ * (pr_domain_end.c has its end).  The guest is trusted with nothing: it can
  * only be late, or end.
  */
 #include <stdio.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
  * The domain that a template is prepared in: found by its UUID, waited for,
- * suspended, ended without a trace.
+ * suspended.
  */
 #ifndef PR_DOMAIN_H
 #define PR_DOMAIN_H
@@ -43,11 +43,6 @@ int pr_domain_settle(const struct pr_seams *s,
 
 /* Asks the guest to suspend itself and waits until it has. */
 int pr_domain_suspend(const struct pr_seams *s, uint32_t domid,
-    struct err *e);
-
-/* Ends the domain, at whatever point it is, closes its disks' backends and
- * removes its nodes.  0 also if there is nothing.  Not interruptible. */
-int pr_domain_end(const struct pr_seams *s, const uint8_t *uuid,
     struct err *e);
 
 #endif

@@ -2,7 +2,7 @@
  *
  * Ends the domain of a preparation at whatever point it is: half made by an
  * xl that was killed, running, suspended, or gone with only its nodes left.
- * Part of pr_domain.h; used by dvm-prepare and by its watchdog.
+ * Used by dvm-prepare and by its watchdog.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,6 +10,7 @@
 
 #include "pr_clock.h"
 #include "pr_domain.h"
+#include "pr_domain_end.h"
 
 #define PATH_BYTES 160
 #define NAMES_BYTES 4096

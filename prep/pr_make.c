@@ -13,6 +13,7 @@
 
 #include "cleanup.h"
 #include "pr_clock.h"
+#include "pr_domain_end.h"
 #include "pr_make.h"
 #include "pr_record.h"
 #include "pr_undo.h"

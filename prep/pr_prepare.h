@@ -19,7 +19,7 @@ struct pr_params {
 	bool force;			/* also if the generation is valid */
 	unsigned keep;			/* old generations to keep */
 	enum sf_codec codec;
-	uint64_t delta_max;		/* bytes per disk; 0: what it may need */
+	uint64_t delta_max;		/* bytes per disk; 0: all it may need */
 	bool by_agent;			/* else settled after settle_seconds */
 	unsigned settle_seconds;	/* to wait, or to wait for at most */
 };

@@ -9,6 +9,7 @@
 #include "ident.h"
 #include "pr_clock.h"
 #include "pr_domain.h"
+#include "pr_domain_end.h"
 #include "pr_undo.h"
 
 #define REMOVE_SECONDS 20u

@@ -30,7 +30,7 @@
 #define DEVICE_BYTES (DISK_NAME_MAX + 16)
 
 /* The node of a dm device: devtmpfs makes /dev/dm-N with or without udev; the
- * name under /dev/mapper is udev's or libdevmapper's. */
+ * name under /dev/mapper is udev's, or that of the library in its place. */
 static int
 device_path(const struct disk_dev *dev, char path[DEVICE_BYTES],
     struct err *e)

@@ -5,6 +5,7 @@
  * of the same bytes with as many threads.  Guest frames are plain memory here,
  * fresh (faulted in on the way, 2 MiB pages if the kernel gives them) or
  * populated.  Prints name<TAB>value<TAB>unit: medians of interleaved rounds.
+ * bench_load --dump SAVEFILE writes the data pages to standard output.
  */
 #include <fcntl.h>
 #include <pthread.h>
@@ -309,11 +310,11 @@ main(int argc, char **argv)
 	struct err e;
 	int fd;
 
-	if (argc != 2)
-		die("usage: bench_load SAVEFILE");
-	fd = open(argv[1], O_RDONLY | O_CLOEXEC);
+	if (argc < 2 || argc > 3)
+		die("usage: bench_load [--dump] SAVEFILE");
+	fd = open(argv[argc - 1], O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
-		die(argv[1]);
+		die(argv[argc - 1]);
 	b.lz4 = open_reader(fd, &b.lz4_plan);
 	b.bytes = b.lz4_plan.nr_data * SF_PAGE_BYTES;
 	b.resident = fresh_memory(b.bytes);
@@ -321,6 +322,8 @@ main(int argc, char **argv)
 	memset(populated, 1, b.bytes);
 	if (rs_load_decode_all(b.lz4, &b.lz4_plan, b.resident, &e) != 0)
 		die(e.msg);
+	if (argc == 3)
+		return fwrite(b.resident, 1, b.bytes, stdout) != b.bytes;
 	b.raw = open_reader(write_raw(&b), &b.raw_plan);
 	(void)printf("data_bytes\t%zu\tbytes\n", b.bytes);
 	(void)printf("lz4_ratio\t%.3f\tratio\n", (double)b.bytes /

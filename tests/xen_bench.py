@@ -330,6 +330,9 @@ def main():
                 g = Guest(base, int(vcpus), store)
                 bench_guest(g, results, opts)
                 g.close()
+                if g.label == "debian.1vcpu":
+                    shutil.copy(f"/var/lib/dvm/{g.name}/current/savefile",
+                                "/root/debian.savefile")
                 shutil.rmtree(f"/var/lib/dvm/{g.name}")
                 for name in os.listdir(WORK):
                     os.unlink(f"{WORK}/{name}")
