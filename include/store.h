@@ -62,6 +62,7 @@ struct store_ops {
 
 struct store {
 	const struct store_ops *ops;
+	uint64_t nr_requests;	/* sent so far; for reports */
 };
 
 #endif

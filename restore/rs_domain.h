@@ -25,10 +25,12 @@ struct rs_vbd {
 	uint32_t major, minor;	/* what the backend opens */
 };
 
+struct rs_load;
+
 struct rs_domain {
+	struct rs_load *load;	/* its memory while it is mapped, or NULL */
 	bool created;		/* the domain exists */
 	bool in_store;		/* nodes may exist */
-	bool domid_reused;	/* it is gone, the domid another domain's */
 	uint32_t domid;
 	char name[RS_NAME_BYTES];
 	uint8_t uuid[HV_UUID_BYTES];

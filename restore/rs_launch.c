@@ -30,8 +30,7 @@ const char *
 rs_launch_stage_name(enum rs_stage stage)
 {
 	static const char *const names[RS_STAGES] = { "create", "disks",
-	    "nodes", "backend", "load", "state", "introduce", "unpause",
-	    "unmap" };
+	    "nodes", "backend", "load", "state", "introduce", "unpause" };
 
 	return names[stage];
 }
@@ -140,7 +139,7 @@ write_nodes(const struct rs_env *env, struct rs_domain *d,
 	rs_nodes_trees(d, &trees);
 	d->in_store = true;
 	rc = env->store->ops->remove(env->store, trees.paths,
-	    RS_NODES_TREES_BY_DOMID, e);
+	    RS_NODES_TREES, e);
 	if (rc == 0)
 		rc = env->store->ops->write(env->store, nodes.nodes, nodes.nr,
 		    e);
@@ -173,8 +172,7 @@ wait_backends(const struct rs_env *env, const struct rs_domain *d,
 static int
 build(const struct rs_env *env, const struct rs_template *t,
     const struct rs_launch_params *p, const struct hv_channels *channels,
-    struct rs_load **load, struct rs_domain *d, struct rs_timings *timings,
-    struct err *e)
+    struct rs_domain *d, struct rs_timings *timings, struct err *e)
 {
 	const struct rs_load_source source = {
 		.reader = t->reader, .plan = &t->plan,
@@ -187,8 +185,8 @@ build(const struct rs_env *env, const struct rs_template *t,
 		.channels = *channels,
 	};
 
-	*load = rs_load_start(env->hv, d->domid, &source, e);
-	if (*load == NULL)
+	d->load = rs_load_start(env->hv, d->domid, &source, e);
+	if (d->load == NULL)
 		return -1;
 	if (make_disks(env, t, p->store_bytes, d, e) != 0)
 		return -1;
@@ -199,7 +197,7 @@ build(const struct rs_env *env, const struct rs_template *t,
 	if (wait_backends(env, d, p->backend_timeout_ms, e) != 0)
 		return -1;
 	stage_end(timings, RS_STAGE_BACKEND);
-	if (rs_load_wait(*load, &timings->load, e) != 0)
+	if (rs_load_wait(d->load, &timings->load, e) != 0)
 		return -1;
 	stage_end(timings, RS_STAGE_LOAD);
 	if (env->hv->ops->load_state(env->hv, d->domid, &state, e) != 0)
@@ -220,29 +218,34 @@ rs_launch(const struct rs_env *env, const struct rs_template *t,
     const struct rs_launch_params *p, struct rs_domain *d,
     struct rs_timings *timings, struct err *e)
 {
-	struct rs_load *load = NULL;
 	struct hv_channels channels;
 	struct err undo;
-	int rc = -1;
 
 	memset(d, 0, sizeof(*d));
 	memset(timings, 0, sizeof(*timings));
 	timings->start_ns = rs_launch_now_ns();
 	if (make_identity(env->names_fd, d, e) != 0)
 		return -1;
-	if (create(env, t, d, &channels, e) != 0)
-		goto out;
-	stage_end(timings, RS_STAGE_CREATE);
-	rc = build(env, t, p, &channels, &load, d, timings, e);
-out:
-	rs_load_free(load);
-	stage_end(timings, RS_STAGE_UNMAP);
-	if (rc == 0)
-		return 0;
+	if (create(env, t, d, &channels, e) == 0) {
+		stage_end(timings, RS_STAGE_CREATE);
+		timings->store_requests = env->store->nr_requests;
+		if (build(env, t, p, &channels, d, timings, e) == 0) {
+			timings->store_requests = env->store->nr_requests -
+			    timings->store_requests;
+			return 0;
+		}
+	}
 	if (rs_launch_destroy(env, d, UNDO_TIMEOUT_MS, &undo) != 0)
 		return err_prefix(e, "%s is left behind (%s) after", d->name,
 		    undo.msg);
 	return -1;
+}
+
+void
+rs_launch_finish(struct rs_domain *d)
+{
+	rs_load_free(d->load);
+	d->load = NULL;
 }
 
 /* The kernel's backend closes a disk some time after its nodes are gone. */
@@ -260,7 +263,8 @@ remove_disk(struct disk *disk, struct disk_dev *dev, uint64_t deadline_ns,
 	return 0;
 }
 
-/* If `xl destroy` was faster the domid may be somebody else's by now. */
+/* If `xl destroy` was faster the domid may be somebody else's by now, and then
+ * so are the nodes. */
 static int
 destroy_domain(const struct rs_env *env, struct rs_domain *d, struct err *e)
 {
@@ -272,10 +276,10 @@ destroy_domain(const struct rs_env *env, struct rs_domain *d, struct err *e)
 	found = env->hv->ops->info(env->hv, d->domid, &info, e);
 	if (found < 0)
 		return -1;
-	d->domid_reused = found == 1 &&
-	    memcmp(info.uuid, d->uuid, sizeof(d->uuid)) != 0;
-	if (found == 1 && !d->domid_reused &&
-	    env->hv->ops->destroy(env->hv, d->domid, e) != 0)
+	if (found == 1 && memcmp(info.uuid, d->uuid, sizeof(d->uuid)) != 0)
+		d->in_store = false;
+	else if (found == 1 && env->hv->ops->destroy(env->hv, d->domid,
+	    e) != 0)
 		return -1;
 	d->created = false;
 	return 0;
@@ -288,16 +292,15 @@ rs_launch_destroy(const struct rs_env *env, struct rs_domain *d,
 	uint64_t deadline = rs_launch_now_ns() + timeout_ms * 1000000ull;
 	struct rs_nodes_trees trees;
 	struct err later;
-	size_t first;
 	int rc;
 
+	rs_launch_finish(d);
 	/* Each step is tried whatever became of the one before it. */
 	rc = destroy_domain(env, d, e);
 	if (d->in_store) {
 		rs_nodes_trees(d, &trees);
-		first = d->domid_reused ? RS_NODES_TREES_BY_DOMID : 0;
-		if (env->store->ops->remove(env->store, trees.paths + first,
-		    RS_NODES_TREES - first, rc == 0 ? e : &later) != 0)
+		if (env->store->ops->remove(env->store, trees.paths,
+		    RS_NODES_TREES, rc == 0 ? e : &later) != 0)
 			rc = -1;
 		else
 			d->in_store = false;

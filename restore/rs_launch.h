@@ -38,7 +38,6 @@ enum rs_stage {
 	RS_STAGE_STATE,		/* context, grants */
 	RS_STAGE_INTRODUCE,
 	RS_STAGE_UNPAUSE,	/* the guest runs */
-	RS_STAGE_UNMAP,		/* after it, off the guest's path */
 	RS_STAGES
 };
 
@@ -46,15 +45,20 @@ struct rs_timings {
 	uint64_t start_ns;	/* CLOCK_MONOTONIC */
 	uint64_t end_ns[RS_STAGES];
 	struct rs_load_counts load;
+	uint64_t store_requests;
 };
 
 const char *rs_launch_stage_name(enum rs_stage stage);
 
 /* On failure all is undone; if even that fails the message says what is
- * left. */
+ * left.  On success the guest's memory is still mapped, since unmapping would
+ * take CPU from its resume: rs_launch_finish() when it has answered. */
 int rs_launch(const struct rs_env *env, const struct rs_template *t,
     const struct rs_launch_params *p, struct rs_domain *d,
     struct rs_timings *timings, struct err *e);
+
+/* Unmaps; once or more. */
+void rs_launch_finish(struct rs_domain *d);
 
 /* Ends the disposable and gives everything back: domain, nodes, disks.
  * Idempotent: call again if it failed.  Waits for the backends to let go of

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
  * The xenstore nodes of a disposable: those that somebody reads, and no more,
- * since xenstore is the dearest part of a launch.  libxl writes twice as many:
- * what only a booting guest looks at, what Windows' drivers want, and entries
- * for a console backend that xenconsoled does not use.  A node inherits its
- * parent's permissions, so they are given only where they change.
+ * since xenstore is the dearest part of a launch.  libxl writes three times as
+ * many: what only a booting guest looks at, what Windows' drivers want, what
+ * `xl block-list` prints, and entries for a console backend that xenconsoled
+ * does not use.  A node inherits its parent's permissions, so they are given
+ * only where they change.
  */
 #include <errno.h>
 #include <stdarg.h>
@@ -14,10 +15,10 @@
 
 #include "rs_nodes.h"
 
-/* A domain has 17 nodes, one more a vCPU and 18 more a disk; a node's path and
+/* A domain has 10 nodes, one more a vCPU and 13 more a disk; a node's path and
  * value are under 160 bytes. */
-#define NODES_FIXED 20
-#define NODES_PER_DISK 20
+#define NODES_FIXED 12
+#define NODES_PER_DISK 14
 #define NODE_TEXT_BYTES 160
 
 struct builder {
@@ -83,22 +84,15 @@ add(struct builder *b, const char *dir, const char *name, const char *fmt, ...)
 }
 
 static void
-add_domain(struct builder *b, const struct rs_domain *d)
+add_domain(struct builder *b, const struct rs_domain *d, const char *dom)
 {
-	char dom[64], vm[64], name[64];
+	char name[64];
 
-	(void)snprintf(dom, sizeof(dom), "/local/domain/%u", d->domid);
-	(void)snprintf(vm, sizeof(vm), "/vm/%s", d->uuid_text);
-	perms(b, 0, d->domid);
-	add(b, dom, "", NULL);
 	add(b, dom, "name", "%s", d->name);
 	add(b, dom, "domid", "%u", d->domid);
-	add(b, dom, "vm", "%s", vm);
 	/* The guest's balloon driver acts on target when it resumes: it must
 	 * be the template's. */
 	add(b, dom, "memory/target", "%llu",
-	    (unsigned long long)d->target_mem_kb);
-	add(b, dom, "memory/static-max", "%llu",
 	    (unsigned long long)d->target_mem_kb);
 	for (uint32_t i = 0; i < d->nr_vcpus; i++) {
 		(void)snprintf(name, sizeof(name), "cpu/%u/availability", i);
@@ -110,26 +104,17 @@ add_domain(struct builder *b, const struct rs_domain *d)
 	add(b, dom, "control", NULL);
 	perms(b, d->domid, STORE_NOBODY);
 	add(b, dom, "data", NULL);
-	perms(b, 0, d->domid);
-	add(b, vm, "", NULL);
-	add(b, vm, "uuid", "%s", d->uuid_text);
-	add(b, vm, "name", "%s", d->name);
 }
 
-/* For xenconsoled, which looks when the domain is introduced. */
+/* For xenconsoled, which looks when the domain is introduced.  Without a limit
+ * a guest could fill its memory. */
 static void
-add_console(struct builder *b, const struct rs_domain *d,
-    const struct hv_channels *ch)
+add_console(struct builder *b, const char *dom, const struct hv_channels *ch)
 {
-	char dir[64];
-
-	(void)snprintf(dir, sizeof(dir), "/local/domain/%u/console",
-	    d->domid);
-	add(b, dir, "limit", "1048576");
-	add(b, dir, "type", "xenconsoled");
-	add(b, dir, "output", "pty");
-	add(b, dir, "port", "%u", ch->console_port);
-	add(b, dir, "ring-ref", "%llu", (unsigned long long)ch->console_gfn);
+	add(b, dom, "console/limit", "1048576");
+	add(b, dom, "console/port", "%u", ch->console_port);
+	add(b, dom, "console/ring-ref", "%llu",
+	    (unsigned long long)ch->console_gfn);
 }
 
 static void
@@ -149,22 +134,17 @@ add_vbd(struct builder *b, const struct rs_domain *d,
 	add(b, front, "backend", "%s", back);
 	add(b, front, "backend-id", "0");
 	add(b, front, "state", "1");
-	add(b, front, "virtual-device", "%u", vbd->devid);
-	add(b, front, "device-type", "disk");
 	perms(b, 0, d->domid);
 	add(b, back, "", NULL);
 	add(b, back, "frontend", "%s", front);
 	add(b, back, "frontend-id", "%u", d->domid);
 	add(b, back, "online", "1");
 	add(b, back, "mode", "%s", vbd->writable ? "w" : "r");
-	add(b, back, "dev", "%s", vbd->vdev);
 	/* xl destroy runs the script to undo what it did when the disk was
 	 * attached: nothing. */
 	add(b, back, "script", "/bin/true");
-	add(b, back, "params", "/dev/block/%u:%u", vbd->major, vbd->minor);
 	add(b, back, "physical-device", "%x:%x", vbd->major, vbd->minor);
 	add(b, back, "state", "1");
-	add(b, dev, "frontend", "%s", front);
 	add(b, dev, "backend", "%s", back);
 }
 
@@ -174,7 +154,7 @@ rs_nodes_make(const struct rs_domain *d, const struct hv_channels *channels,
 {
 	struct builder b = { .n = n, .owner = STORE_NO_PERMS,
 	    .reader = STORE_NOBODY };
-	char libxl[64];
+	char dom[64], libxl[64];
 
 	b.cap = NODES_FIXED + d->nr_vcpus + NODES_PER_DISK * d->nr_vbds;
 	b.text_cap = b.cap * NODE_TEXT_BYTES;
@@ -185,12 +165,17 @@ rs_nodes_make(const struct rs_domain *d, const struct hv_channels *channels,
 		rs_nodes_free(n);
 		return err_set(e, ERR_NOMEM, errno, "xenstore nodes");
 	}
+	(void)snprintf(dom, sizeof(dom), "/local/domain/%u", d->domid);
 	(void)snprintf(libxl, sizeof(libxl), "/libxl/%u", d->domid);
-	add_domain(&b, d);
-	add(&b, libxl, "type", "pvh");
+	perms(&b, 0, d->domid);
+	add(&b, dom, "", NULL);
+	/* First what somebody has to act on: the backends start while the
+	 * rest is written. */
 	for (uint32_t i = 0; i < d->nr_vbds; i++)
 		add_vbd(&b, d, &d->vbds[i]);
-	add_console(&b, d, channels);
+	add_domain(&b, d, dom);
+	add_console(&b, dom, channels);
+	add(&b, libxl, "type", "pvh");
 	if (!b.overflow)
 		return 0;
 	rs_nodes_free(n);
@@ -213,8 +198,6 @@ rs_nodes_trees(const struct rs_domain *d, struct rs_nodes_trees *t)
 	(void)snprintf(t->text[1], sizeof(t->text[1]), "/libxl/%u", d->domid);
 	(void)snprintf(t->text[2], sizeof(t->text[2]),
 	    "/local/domain/0/backend/vbd/%u", d->domid);
-	(void)snprintf(t->text[3], sizeof(t->text[3]), "/vm/%s",
-	    d->uuid_text);
 	for (int i = 0; i < RS_NODES_TREES; i++)
 		t->paths[i] = t->text[i];
 }

@@ -18,11 +18,9 @@ struct rs_nodes {
 	char *text;		/* what the nodes point into */
 };
 
-/* The trees that a domain may have.  Those by domid come first: they are also
- * removed before one is made, since domids come round; the last one, /vm/UUID,
- * is only its own. */
-#define RS_NODES_TREES 4
-#define RS_NODES_TREES_BY_DOMID 3
+/* The trees of a domain: to remove when it is gone, and, since domids come
+ * round, before one of this number is made. */
+#define RS_NODES_TREES 3
 struct rs_nodes_trees {
 	char text[RS_NODES_TREES][96];
 	const char *paths[RS_NODES_TREES];

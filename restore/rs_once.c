@@ -59,13 +59,14 @@ print_json(const struct once *o, const struct rs_domain *d,
 	(void)printf(",\"populate_s\":%.6f,\"superpages\":%llu,"
 	    "\"single_pages\":%llu,\"split_superpages\":%llu,"
 	    "\"pages_mapped\":%llu,\"bytes_copied\":%llu,"
-	    "\"data_bytes\":%llu}\n", seconds(t->load.populate_ns),
+	    "\"data_bytes\":%llu,\"store_requests\":%llu}\n", seconds(t->load.populate_ns),
 	    (unsigned long long)t->load.nr_super,
 	    (unsigned long long)t->load.nr_single,
 	    (unsigned long long)t->load.nr_split,
 	    (unsigned long long)t->load.nr_mapped,
 	    (unsigned long long)t->load.bytes_copied,
-	    (unsigned long long)o->template.plan.nr_data * SF_PAGE_BYTES);
+	    (unsigned long long)o->template.plan.nr_data * SF_PAGE_BYTES,
+	    (unsigned long long)t->store_requests);
 }
 
 static void
@@ -129,6 +130,7 @@ launch_one(struct once *o, struct err *e)
 	o->nr_live++;
 	if (wait_answer(o, &l->domain, &timings, &answer_ns, e) != 0)
 		return -1;
+	rs_launch_finish(&l->domain);
 	print_launch(o, &l->domain, &timings, answer_ns);
 	(void)fflush(stdout);
 	l->destroy_ns = o->p->destroy_after_s < 0 ? 0 : rs_launch_now_ns() +

@@ -29,7 +29,7 @@ struct store_wire {
 	int fd;
 	bool broken;
 	unsigned timeout_ms;
-	uint64_t nr_requests;
+	uint64_t *nr_requests;	/* our opener's */
 
 	/* The batch.  Its ids are consecutive, so that an answer's id gives
 	 * its request directly. */
@@ -59,7 +59,8 @@ static const char *const request_names[XS_TYPE_COUNT] = {
 };
 
 struct store_wire *
-store_wire_open(const char *socket_path, unsigned timeout_ms, struct err *e)
+store_wire_open(const char *socket_path, unsigned timeout_ms,
+    uint64_t *nr_requests, struct err *e)
 {
 	struct store_wire *w;
 
@@ -69,6 +70,7 @@ store_wire_open(const char *socket_path, unsigned timeout_ms, struct err *e)
 		return NULL;
 	}
 	w->timeout_ms = timeout_ms;
+	w->nr_requests = nr_requests;
 	w->fd = store_link_connect(socket_path, timeout_ms, e);
 	if (w->fd < 0) {
 		free(w);
@@ -170,7 +172,7 @@ store_wire_add(struct store_wire *w, uint32_t type, const char *path,
 		memcpy(w->out + w->out_len, rest, rest_len);
 	w->out_len += rest_len;
 	w->requests[w->nr++] = (struct request){ .type = type, .path = path };
-	w->nr_requests++;
+	(*w->nr_requests)++;
 	return 0;
 }
 
@@ -389,10 +391,4 @@ store_wire_wait_event(struct store_wire *w, uint64_t deadline_ns,
 	}
 	w->nr_events_told = w->nr_events;
 	return 1;
-}
-
-uint64_t
-store_wire_nr_requests(const struct store_wire *w)
-{
-	return w->nr_requests;
 }

@@ -38,9 +38,10 @@ struct store_wire_taker {
 };
 
 /* socket_path NULL is the daemon's usual one.  timeout_ms is the time that a
- * batch, and the connecting, may take. */
+ * batch, and the connecting, may take.  *nr_requests, which must outlive it,
+ * goes up with each request sent. */
 struct store_wire *store_wire_open(const char *socket_path,
-    unsigned timeout_ms, struct err *e);
+    unsigned timeout_ms, uint64_t *nr_requests, struct err *e);
 
 void store_wire_free(struct store_wire *w);
 
@@ -63,7 +64,5 @@ void store_wire_set_events(struct store_wire *w,
  * interrupt_fd (-1: none) is readable, and all other errors. */
 int store_wire_wait_event(struct store_wire *w, uint64_t deadline_ns,
     int interrupt_fd, struct err *e);
-
-uint64_t store_wire_nr_requests(const struct store_wire *w);
 
 #endif

@@ -251,16 +251,11 @@ store_xen_open(const char *socket_path, unsigned timeout_ms, struct err *e)
 		return NULL;
 	}
 	x->store.ops = &xen_ops;
-	x->wire = store_wire_open(socket_path, timeout_ms, e);
+	x->wire = store_wire_open(socket_path, timeout_ms,
+	    &x->store.nr_requests, e);
 	if (x->wire == NULL) {
 		free(x);
 		return NULL;
 	}
 	return &x->store;
-}
-
-uint64_t
-store_xen_nr_requests(const struct store *s)
-{
-	return store_wire_nr_requests(((const struct store_xen *)s)->wire);
 }

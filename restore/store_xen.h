@@ -15,7 +15,4 @@
 struct store *store_xen_open(const char *socket_path, unsigned timeout_ms,
     struct err *e);
 
-/* Requests sent since it was opened, for the counters. */
-uint64_t store_xen_nr_requests(const struct store *s);
-
 #endif

@@ -213,7 +213,7 @@ test_launch(struct world *w)
 	ok(node_is(w, "/local/domain/1/name", d.name) &&
 	    node_is(w, "/libxl/1/type", "pvh") &&
 	    node_is(w, "/local/domain/1/cpu/1/availability", "online") &&
-	    node_is(w, "/local/domain/1/console/type", "xenconsoled"),
+	    node_is(w, "/local/domain/1/console/port", "2"),
 	    "xl and xenconsoled find their nodes");
 	ok(fake_store_perms(w->env.store, "/local/domain/1", &owner,
 	    &reader) && owner == 0 && reader == 1,

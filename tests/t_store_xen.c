@@ -278,10 +278,10 @@ test_wait(struct store *s, const struct fake_dom0 *r)
 	int rc;
 
 	(void)s->ops->write(s, there, 2, &e);
-	before = store_xen_nr_requests(s);
+	before = s->nr_requests;
 	ok(s->ops->wait(s, paths + 1, want + 1, 2, 0, -1, &e) == 0,
 	    "what is there already is not waited for %s", e.msg);
-	ok(store_xen_nr_requests(s) == before + 2, "nor watched");
+	ok(s->nr_requests == before + 2, "nor watched");
 	pid = writer(r, "/w/a", steps, 4, 20);
 	start = now_ms();
 	rc = s->ops->wait(s, paths, want, 3, deadline_in(5000), -1, &e);
