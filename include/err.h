@@ -14,7 +14,7 @@ enum err_code {
 	ERR_USAGE,		/* the call itself is wrong */
 	ERR_INPUT,		/* a file or message is malformed */
 	ERR_AUTH,		/* well-formed, but not signed with our key */
-	ERR_STALE,		/* no generation, or not of this host/template */
+	ERR_STALE,		/* no generation, or one of other things */
 	ERR_BUSY,		/* somebody else holds it; try again later */
 	ERR_NOMEM,		/* too little memory, here or in Xen */
 	ERR_TIMEOUT,		/* a deadline passed */

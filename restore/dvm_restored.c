@@ -33,7 +33,8 @@ static const char usage_text[] =
 "  -a, --answer-timeout S   wait S seconds for the guest's agent (default 60;\n"
 "                           0: do not wait)\n"
 "  -m, --store-max MIB      RAM for each disk's writes (default 1024)\n"
-"  -s, --state-dir DIR      where generations are (default " IDENT_STATE_DIR ")\n"
+"  -s, --state-dir DIR      where generations are (default\n"
+"                           " IDENT_STATE_DIR ")\n"
 "  -h, --help               this text\n"
 "  -V, --version            the version\n";
 

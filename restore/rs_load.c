@@ -77,18 +77,14 @@ populate(struct rs_load *l, struct err *e)
 	uint64_t start = now_ns();
 	size_t at = 0, done;
 
-	while (at < plan->nr_super) {
-		if (l->hv->ops->populate(l->hv, l->domid, 9,
-		    plan->super_gfns + at, plan->nr_super - at, &done, e) != 0) {
-			/* A fragmented host: this one by 4 KiB, then on. */
-			at += done;
-			if (populate_split(l, plan->super_gfns[at], e) != 0)
-				return -1;
-			l->counts.nr_split++;
-			at++;
-			continue;
-		}
-		at = plan->nr_super;
+	while (l->hv->ops->populate(l->hv, l->domid, 9, plan->super_gfns + at,
+	    plan->nr_super - at, &done, e) != 0) {
+		/* A fragmented host: this one by 4 KiB, then on. */
+		at += done;
+		if (populate_split(l, plan->super_gfns[at], e) != 0)
+			return -1;
+		l->counts.nr_split++;
+		at++;
 	}
 	if (l->hv->ops->populate(l->hv, l->domid, 0, plan->single_gfns,
 	    plan->nr_single, &done, e) != 0)

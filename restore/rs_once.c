@@ -59,7 +59,8 @@ print_json(const struct once *o, const struct rs_domain *d,
 	(void)printf(",\"populate_s\":%.6f,\"superpages\":%llu,"
 	    "\"single_pages\":%llu,\"split_superpages\":%llu,"
 	    "\"pages_mapped\":%llu,\"bytes_copied\":%llu,"
-	    "\"data_bytes\":%llu,\"store_requests\":%llu}\n", seconds(t->load.populate_ns),
+	    "\"data_bytes\":%llu,\"store_requests\":%llu}\n",
+	    seconds(t->load.populate_ns),
 	    (unsigned long long)t->load.nr_super,
 	    (unsigned long long)t->load.nr_single,
 	    (unsigned long long)t->load.nr_split,

@@ -46,7 +46,7 @@ once() {
 }
 # A kept disposable in the background; its name in $name, its pid in $pid.
 keep() {
-	dvm-restored --once tiny "$@" >$out 2>&1 &
+	dvm-restored --once tiny >$out 2>&1 &
 	pid=$!
 	i=0
 	name=
