@@ -124,25 +124,17 @@ make_disks(const struct rs_env *env, const struct rs_template *t,
 	return 0;
 }
 
-/* Domids come round after 32752 domains: what a dead one of this number left
- * behind must not be found by ours. */
 static int
 write_nodes(const struct rs_env *env, struct rs_domain *d,
     const struct hv_channels *channels, struct err *e)
 {
-	struct rs_nodes_trees trees;
 	struct rs_nodes nodes;
 	int rc;
 
 	if (rs_nodes_make(d, channels, &nodes, e) != 0)
 		return -1;
-	rs_nodes_trees(d, &trees);
 	d->in_store = true;
-	rc = env->store->ops->remove(env->store, trees.paths,
-	    RS_NODES_TREES, e);
-	if (rc == 0)
-		rc = env->store->ops->write(env->store, nodes.nodes, nodes.nr,
-		    e);
+	rc = env->store->ops->write(env->store, nodes.nodes, nodes.nr, e);
 	rs_nodes_free(&nodes);
 	return rc;
 }

@@ -24,7 +24,8 @@
 struct builder {
 	struct rs_nodes *n;
 	size_t cap, text_cap, text_len;
-	uint32_t owner, reader;		/* of the next node only */
+	uint32_t owner, reader;		/* of the next node only, */
+	int fresh;			/* and this */
 	bool overflow;
 };
 
@@ -43,7 +44,8 @@ text(struct builder *b, const char *fmt, va_list ap)
 	return at;
 }
 
-/* The permissions of the node that is added next. */
+/* Of the node that is added next.  A fresh one replaces what a dead domain of
+ * the same number left behind: domids come round after 32752. */
 static void
 perms(struct builder *b, uint32_t owner, uint32_t reader)
 {
@@ -66,7 +68,7 @@ add(struct builder *b, const char *dir, const char *name, const char *fmt, ...)
 	}
 	node = &b->n->nodes[b->n->nr++];
 	*node = (struct store_node){ .path = b->n->text + b->text_len,
-	    .owner = b->owner, .reader = b->reader };
+	    .owner = b->owner, .reader = b->reader, .fresh = b->fresh };
 	len = snprintf(b->n->text + b->text_len, room, "%s%s%s", dir,
 	    *name != '\0' ? "/" : "", name);
 	if (len < 0 || (size_t)len >= room) {
@@ -81,6 +83,7 @@ add(struct builder *b, const char *dir, const char *name, const char *fmt, ...)
 	}
 	b->owner = STORE_NO_PERMS;
 	b->reader = STORE_NOBODY;
+	b->fresh = 0;
 }
 
 static void
@@ -135,6 +138,7 @@ add_vbd(struct builder *b, const struct rs_domain *d,
 	add(b, front, "backend-id", "0");
 	add(b, front, "state", "1");
 	perms(b, 0, d->domid);
+	b->fresh = 1;
 	add(b, back, "", NULL);
 	add(b, back, "frontend", "%s", front);
 	add(b, back, "frontend-id", "%u", d->domid);
@@ -168,6 +172,7 @@ rs_nodes_make(const struct rs_domain *d, const struct hv_channels *channels,
 	(void)snprintf(dom, sizeof(dom), "/local/domain/%u", d->domid);
 	(void)snprintf(libxl, sizeof(libxl), "/libxl/%u", d->domid);
 	perms(&b, 0, d->domid);
+	b.fresh = 1;
 	add(&b, dom, "", NULL);
 	/* First what somebody has to act on: the backends start while the
 	 * rest is written. */

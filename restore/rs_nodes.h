@@ -18,8 +18,7 @@ struct rs_nodes {
 	char *text;		/* what the nodes point into */
 };
 
-/* The trees of a domain: to remove when it is gone, and, since domids come
- * round, before one of this number is made. */
+/* The trees of a domain, to remove when it is gone. */
 #define RS_NODES_TREES 3
 struct rs_nodes_trees {
 	char text[RS_NODES_TREES][96];

@@ -72,6 +72,9 @@ xen_write(struct store *s, const struct store_node *nodes, size_t nr,
 
 	for (i = 0; i < nr; i++) {
 		node = &nodes[i];
+		if (node->fresh && store_wire_add(x->wire, XS_RM, node->path,
+		    NULL, 0, e) != 0)
+			return -1;
 		if (node->value == NULL)
 			rc = store_wire_add(x->wire, XS_MKDIR, node->path,
 			    NULL, 0, e);
@@ -83,7 +86,8 @@ xen_write(struct store *s, const struct store_node *nodes, size_t nr,
 		if (rc != 0)
 			return -1;
 	}
-	return store_answer_run_ok(x->wire, 0, e);
+	/* Only the removal of a tree that is not there says ENOENT. */
+	return store_answer_run_ok(x->wire, ENOENT, e);
 }
 
 /* One node's value on its way to the caller. */

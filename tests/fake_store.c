@@ -159,6 +159,8 @@ fake_write(struct store *s, const struct store_node *nodes, size_t nr,
 			return err_set(e, ERR_STORE, EINVAL,
 			    "cannot write %.60s", nodes[i].path);
 		}
+		if (nodes[i].fresh)
+			drop(f, nodes[i].path);
 		n = get(f, nodes[i].path);
 		if (nodes[i].value != NULL)
 			set_value(n, nodes[i].value);

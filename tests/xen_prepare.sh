@@ -37,7 +37,7 @@ prepare() {
 		echo "# try $try: the guest died"
 	done
 	echo "exit status $got, wanted $want" >>$out
-	[ $got -eq "$want" ]
+	[ "$got" -eq "$want" ]
 }
 # What a preparation may hold, by listing; empty when nothing is held.
 held() {
@@ -138,7 +138,26 @@ ok $? "without a word from the agent it gives up and says what to look at"
 nothing_held
 ok $? "nothing is left"
 
-nr=1
+[ "$(hash_disks)" = "$before" ]
+ok $? "the template's disk is as it was"
+rm -rf $state/two
+truncate -s 4M /guests/two.img
+before=$(hash_disks)
+{
+	cat /guests/tiny.cfg
+	echo 'vcpus = 2'
+	echo 'disk = [ "/guests/tiny.img,raw,xvda,w",' \
+	    '"/guests/two.img,raw,xvdb,r" ]'
+} >/guests/two.cfg
+prepare 0 --json /guests/two.cfg
+ok $? "a guest with two virtual CPUs and two disks is prepared"
+cat $out
+[ "$(find $state/two/gen-* -name 'xvd?.delta' | wc -l)" -eq 2 ]
+ok $? "it has two deltas"
+nothing_held
+ok $? "nothing is left"
+
+nr=2
 if [ -n "$full" ]; then
 	rm -rf $state/debian
 	prepare 0 --settle-timeout 1200 /guests/debian.cfg
@@ -146,13 +165,14 @@ if [ -n "$full" ]; then
 	cat $out
 	nothing_held
 	ok $? "nothing is left"
-	nr=2
+	nr=3
 fi
 [ "$(hash_disks)" = "$before" ]
 ok $? "the templates' disks are as they were"
 lost=0
 [ "$(hash_disks)" = "$before" ] || lost=$nr
 shown disk_untouched $nr $lost -
+rm -rf $state/two /guests/two.cfg /guests/two.img
 
 echo "$passed passed, $failed failed"
 [ $failed -eq 0 ]
