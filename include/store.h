@@ -26,9 +26,9 @@
 struct store_node {
 	const char *path;
 	const char *value;	/* NULL makes an empty directory */
-	int fresh;		/* remove the tree that is there first, if any */
 	uint32_t owner;		/* a domid: nOWNER; or STORE_NO_PERMS */
 	uint32_t reader;	/* a domid: rREADER; or STORE_NOBODY */
+	int fresh;		/* remove the tree that is there first, if any */
 };
 
 struct store;

@@ -40,8 +40,8 @@ close_backends(const struct pr_seams *s, uint32_t domid, struct err *e)
 		const char *const paths[1] = { state };
 		const char *const want[1] = { "6" };
 		const struct store_node nodes[2] = {
-			{ online, "0", STORE_NO_PERMS, STORE_NOBODY },
-			{ front, "6", STORE_NO_PERMS, STORE_NOBODY }
+			{ online, "0", STORE_NO_PERMS, STORE_NOBODY, 0 },
+			{ front, "6", STORE_NO_PERMS, STORE_NOBODY, 0 }
 		};
 
 		(void)snprintf(online, sizeof(online), "%s/%.16s/online", dir,

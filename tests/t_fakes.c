@@ -32,9 +32,9 @@ static void
 test_store_tree(void)
 {
 	const struct store_node nodes[] = {
-		{ "/d", NULL, 0, 7 },
-		{ "/d/name", "x", STORE_NO_PERMS, STORE_NOBODY },
-		{ "/d/deep/er", "y", 7, STORE_NOBODY },
+		{ "/d", NULL, 0, 7, 0 },
+		{ "/d/name", "x", STORE_NO_PERMS, STORE_NOBODY, 0 },
+		{ "/d/deep/er", "y", 7, STORE_NOBODY, 0 },
 	};
 	const char *const gone[] = { "/d/deep", "/nowhere", "/d/n" };
 	struct store *s = fake_store_open(NULL, NULL);
@@ -71,10 +71,10 @@ test_store_backend(void)
 		fake_store_vbd_backend, NULL,
 	};
 	const struct store_node nodes[] = {
-		{ BACKEND "/state", "1", 0, 7 },
-		{ BACKEND "/frontend", "/local/domain/7", 0, 7 },
+		{ BACKEND "/state", "1", 0, 7, 0 },
+		{ BACKEND "/frontend", "/local/domain/7", 0, 7, 0 },
 	};
-	const struct store_node stop = { BACKEND "/state", "5", 0, 7 };
+	const struct store_node stop = { BACKEND "/state", "5", 0, 7, 0 };
 	const char *const path = BACKEND "/state";
 	const char *const two = "2", *const six = "6";
 	struct fake_fault fault = { 0 };

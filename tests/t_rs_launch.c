@@ -202,8 +202,11 @@ test_launch(struct world *w)
 
 	if (!ok(open_template(w, &t, &e) == 0, "the template opens %s", e.msg))
 		return;
+	fake_store_put(w->env.store, "/local/domain/1/device/vif/0/mac", "x");
 	ok(rs_launch(&w->env, &t, &launch_params, &d, &timings, &e) == 0,
 	    "a launch succeeds %s", e.msg);
+	ok(fake_store_get(w->env.store, "/local/domain/1/device/vif/0/mac") ==
+	    NULL, "what a dead domain of its number left is gone");
 	ok(fake_hv_is_running(w->env.hv, d.domid), "the domain runs");
 	ok(fake_hv_nr_populated(w->env.hv, d.domid) ==
 	    rs_plan_nr_pages(&t.plan), "all its pages are populated");

@@ -50,7 +50,7 @@ static struct store_node
 node(const char *path, const char *value)
 {
 	return (struct store_node){ path, value, STORE_NO_PERMS,
-	    STORE_NOBODY };
+	    STORE_NOBODY, 0 };
 }
 
 /* "n0r7" */
@@ -74,12 +74,12 @@ static void
 test_write(struct store *s, struct xs_handle *xs)
 {
 	const struct store_node nodes[] = {
-		{ DIR_TEST, NULL, 0, 7 },
+		{ DIR_TEST, NULL, 0, 7, 0 },
 		node(DIR_TEST "/name", "disp0001"),
 		node(DIR_TEST "/console/tty", ""),
-		{ DIR_TEST "/data", NULL, 7, STORE_NOBODY },
+		{ DIR_TEST "/data", NULL, 7, STORE_NOBODY, 0 },
 		node(DIR_TEST "/data/below", "x"),
-		{ DIR_TEST "/device/vbd/51712", NULL, 7, 0 },
+		{ DIR_TEST "/device/vbd/51712", NULL, 7, 0, 0 },
 		node(DIR_TEST "/device/vbd/51712/state", "1"),
 		node(DIR_TEST "/name", "disp0002"),
 		node(DIR_TEST "/data", NULL),
@@ -206,7 +206,7 @@ test_many(struct store *s, const char *program)
 	for (i = 0; nodes != NULL && paths != NULL && i < NR; i++) {
 		(void)snprintf(paths[i], sizeof(paths[i]), "/many/%d/n%d",
 		    i / NR_MANY_EACH, i % NR_MANY_EACH);
-		nodes[i] = (struct store_node){ paths[i], "a value", 0, 7 };
+		nodes[i] = (struct store_node){ paths[i], "a value", 0, 7, 0 };
 	}
 	ok(s->ops->write(s, nodes, NR, &e) == 0,
 	    "5,000 nodes with permissions in one batch %s", e.msg);
@@ -269,8 +269,8 @@ test_wait(struct store *s, const struct fake_dom0 *r)
 	static const char *const want[] = { "2", NULL, "4" };
 	static const char *const steps[] = { "1", "3", "2", "5" };
 	static const struct store_node there[] = {
-		{ "/w/b", "", STORE_NO_PERMS, STORE_NOBODY },
-		{ "/w/c", "4", STORE_NO_PERMS, STORE_NOBODY },
+		{ "/w/b", "", STORE_NO_PERMS, STORE_NOBODY, 0 },
+		{ "/w/c", "4", STORE_NO_PERMS, STORE_NOBODY, 0 },
 	};
 	struct err e = { 0 };
 	uint64_t start, before;
