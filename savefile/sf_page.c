@@ -8,8 +8,10 @@
 #include <lz4.h>
 #include <lz4hc.h>
 #include <string.h>
-#include <xxhash.h>
+/* XXH3 with the widest vectors that the CPU has, chosen at run time. */
+#include <xxh_x86dispatch.h>
 
+#include "sf_copy.h"
 #include "sf_page.h"
 
 /* On shared libraries level 12 saves another 0.3 % of the size and takes eight
@@ -74,7 +76,7 @@ sf_page_decode(const struct sf_chunk *c, const uint8_t *untrusted_stored,
 	switch (c->method) {
 	case SF_METHOD_RAW:
 		/* The index decoder saw to stored_bytes == len. */
-		memcpy(dst, untrusted_stored, (size_t)len);
+		sf_copy_past_cache(dst, untrusted_stored, (size_t)len);
 		return 0;
 	case SF_METHOD_LZ4:
 		if (LZ4_decompress_safe((const char *)untrusted_stored,

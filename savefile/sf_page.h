@@ -30,7 +30,7 @@ int sf_page_encode(enum sf_codec codec, const uint8_t *pages,
 /* Checks the XXH3 of the stored bytes, then decodes exactly
  * sf_chunk_nr_pages(c) * 4096 bytes into dst.  ERR_INPUT names gfn_chunk and
  * offset.  dst may be guest memory; it is written once and not read, except
- * by LZ4 matches. */
+ * by LZ4 matches.  Aligned to 16. */
 int sf_page_decode(const struct sf_chunk *c, const uint8_t *untrusted_stored,
     uint8_t *dst, struct err *e);
 

@@ -42,16 +42,16 @@ world() {
 }
 # After KILL the watchdog needs a moment: at most a minute.
 same_world() {
-	i=0
+	waited=0
 	while world >$out.after; ! cmp -s $out.before $out.after; do
-		i=$((i + 1))
-		if [ $i -gt 60 ]; then
+		waited=$((waited + 1))
+		if [ $waited -gt 60 ]; then
 			diff $out.before $out.after >>$out
 			return 1
 		fi
 		sleep 1
 	done
-	echo "(clean after $i s)"
+	echo "(clean after $waited s)"
 }
 now() {
 	date +%s%N | cut -b 1-13
