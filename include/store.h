@@ -28,7 +28,7 @@ struct store_node {
 	const char *value;	/* NULL makes an empty directory */
 	uint32_t owner;		/* a domid: nOWNER; or STORE_NO_PERMS */
 	uint32_t reader;	/* a domid: rREADER; or STORE_NOBODY */
-	int fresh;		/* remove the tree that is there first, if any */
+	int fresh;		/* remove what is there first, if any */
 };
 
 struct store;
