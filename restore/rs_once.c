@@ -133,7 +133,8 @@ launch_one(struct once *o, struct err *e)
 		return -1;
 	rs_launch_finish(&l->domain);
 	print_launch(o, &l->domain, &timings, answer_ns);
-	(void)fflush(stdout);
+	if (fflush(stdout) != 0)
+		return err_set(e, ERR_SYS, errno, "standard output");
 	l->destroy_ns = o->p->destroy_after_s < 0 ? 0 : rs_launch_now_ns() +
 	    (uint64_t)o->p->destroy_after_s * 1000000000u;
 	return 0;
@@ -219,7 +220,11 @@ open_signals(struct err *e)
 	(void)sigaddset(&set, SIGINT);
 	(void)sigaddset(&set, SIGTERM);
 	(void)sigaddset(&set, SIGHUP);
+	(void)sigaddset(&set, SIGQUIT);
 	(void)sigprocmask(SIG_BLOCK, &set, NULL);
+	/* A reader that goes away is an error of the next write, and not the
+	 * end of us with domains running. */
+	(void)signal(SIGPIPE, SIG_IGN);
 	fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 	if (fd < 0)
 		return err_set(e, ERR_SYS, errno, "signalfd");

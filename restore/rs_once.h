@@ -27,8 +27,8 @@ struct rs_once_params {
 	struct rs_launch_params launch;
 };
 
-/* env->names_fd is opened and closed here.  Blocks SIGINT, SIGTERM and SIGHUP
- * for the process.  ERR_INTERRUPTED if one came; all is undone then too. */
+/* env->names_fd is opened and closed here.  Blocks SIGINT, SIGTERM, SIGHUP and
+ * SIGQUIT and ignores SIGPIPE for the process.  ERR_INTERRUPTED if one came; all is undone then too. */
 int rs_once(const struct rs_once_params *p, struct rs_env *env,
     struct err *e);
 

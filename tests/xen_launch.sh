@@ -101,6 +101,11 @@ keep && kill -INT $pid; wait $pid; [ $? -eq 130 ]
 ok $? "an interrupt ends it with 130"
 nothing_held; ok $? "nothing is left after an interrupt"
 
+{ dvm-restored --once tiny --count 3 --destroy-after 60
+	echo $? >$out; } 2>/dev/null | head -n 1 >/dev/null
+[ "$(cat $out)" -eq 1 ]; ok $? "a reader that goes away ends it with 1"
+nothing_held; ok $? "nothing is left after that"
+
 once 4 no-such-template; ok $? "a template that was never prepared: 4"
 once 2 tiny --count x; ok $? "a bad number: 2"
 gen=$(readlink -f $state/tiny/current)
