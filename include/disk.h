@@ -7,7 +7,7 @@
  *
  *	origin (template's file or device, read-only)
  *	  + delta  (what the template wrote while it was prepared)
- *	  = base   (read-only; one per generation and disk)
+ *	  = base   (read-only; for all of one launcher's disposables)
  *	      + store in RAM  = a disposable's disk
  */
 #ifndef DVM_DISK_H
@@ -41,8 +41,8 @@ struct disk_ops {
 	int (*make_delta)(struct disk *d, const char *name,
 	    const char *origin_path, const char *delta_path,
 	    uint64_t delta_bytes, struct disk_dev *dev, struct err *e);
-	/* The generation's disk, read-only.  If `name` exists already it is
-	 * shared. */
+	/* The generation's disk, read-only.  Each opener has its own, under a
+	 * name of its own: nobody else's removal can take it away. */
 	int (*open_base)(struct disk *d, const char *name,
 	    const char *origin_path, const char *delta_path,
 	    struct disk_dev *dev, struct err *e);
@@ -52,7 +52,7 @@ struct disk_ops {
 	    const struct disk_dev *base, uint64_t store_bytes,
 	    struct disk_dev *dev, struct err *e);
 	/* Ends a device; *dev is cleared.  ERR_BUSY if somebody else has it
-	 * open (a base that others share; a disk whose domain has not let go
+	 * open (a base that disks stand on; a disk whose domain has not let go
 	 * yet), and then *dev stays. */
 	int (*remove)(struct disk *d, struct disk_dev *dev, struct err *e);
 	/* Names of all dm devices that begin with `prefix`, each

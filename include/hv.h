@@ -92,7 +92,6 @@ struct hv_ops {
 	 * pages, loads the context and seeds the grants. */
 	int (*load_state)(struct hv *hv, uint32_t domid,
 	    const struct hv_state *s, struct err *e);
-	int (*pause)(struct hv *hv, uint32_t domid, struct err *e);
 	int (*unpause)(struct hv *hv, uint32_t domid, struct err *e);
 	/* 0 also if it is already gone. */
 	int (*destroy)(struct hv *hv, uint32_t domid, struct err *e);

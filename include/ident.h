@@ -12,7 +12,7 @@
 #define IDENT_UUID_PREP "dvmp"		/* a template being prepared */
 
 /* dm devices, each followed by an id in hex and "-" vdev. */
-#define IDENT_DM_BASE "dvm-g-"		/* id: the savefile's id */
+#define IDENT_DM_BASE "dvm-g-"		/* id: the opening's own, random */
 #define IDENT_DM_DISP "dvm-d-"		/* id: the domain's UUID */
 #define IDENT_DM_PREP "dvm-p-"		/* id: the domain's UUID */
 

@@ -194,7 +194,7 @@ record(struct pr_make *m, struct err *e)
 		return err_set(e, ERR_SYS, errno, "cannot make '%s'", path);
 	rp.savefile_fd = fd;
 	if (pr_record(&rp, &state, &m->result->stats, e) != 0)
-		return err_prefix(e, "cannot record the guest");
+		return err_prefix(e, "cannot record the guest in '%s'", path);
 	return 0;
 }
 

@@ -58,8 +58,10 @@ make(struct prepare *p, struct err *e)
 	pr_report_end(m->report, false);
 	pr_report_step(m->report, "undo");
 	if (pr_undo(m->seams, &p->dir, m->id, &undo_err) == 0 &&
-	    pr_dir_undo_publish(&p->dir, &undo_err) == 0)
+	    pr_dir_undo_publish(&p->dir, &undo_err) == 0) {
+		pr_report_end(m->report, true);
 		return -1;
+	}
 	return err_prefix(e, "something is left and will be removed by the "
 	    "next run (%.160s)", undo_err.msg);
 }

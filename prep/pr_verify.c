@@ -84,8 +84,8 @@ verify_disk(const struct pr_make *m, const struct pr_config_disk *d,
 	pr_undo_dm_name(m->id, vdev, name);
 	pr_verify_delta_path(m->tmp, d->vdev, path);
 	if (disk->ops->open_base(disk, name, d->origin, path, &dev, e) != 0)
-		return err_prefix(e, "what the boot wrote to %s is lost, is "
-		    "--delta-max or the file system too small?", d->vdev);
+		return err_prefix(e, "what the boot wrote to %s is lost (is "
+		    "--delta-max or the file system too small?)", d->vdev);
 	sectors = dev.sectors;
 	if (pr_undo_remove_dev(disk, &dev, e) != 0)
 		return -1;

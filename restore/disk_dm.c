@@ -125,44 +125,19 @@ out:
 	return rc;
 }
 
-/* 1 if there is such a device, fit to be shared. */
 static int
-share_base(const char *name, struct disk_dev *dev, struct err *e)
-{
-	struct disk_map_status st;
-	unsigned i;
-
-	for (i = 0;; i++) {
-		if (disk_map_query(name, &st, e) != 0)
-			return -1;
-		if (!st.exists)
-			return 0;
-		if (st.active || i == NR_PAUSES)
-			break;
-		pause_briefly(i);
-	}
-	if (!st.active || !st.read_only || st.failed) {
-		return err_set(e, ERR_DISK, 0, "%s exists, but %s; end its "
-		    "disposables and remove it: dmsetup remove %s", name,
-		    !st.active ? "is not active" :
-		    st.failed ? "has failed" : "can be written", name);
-	}
-	(void)snprintf(dev->name, sizeof(dev->name), "%s", name);
-	dev->major = st.major;
-	dev->minor = st.minor;
-	dev->sectors = st.sectors;
-	return 1;
-}
-
-static int
-make_base(const char *name, const char *origin_path, const char *delta_path,
-    struct disk_dev *dev, struct err *e)
+dm_open_base(struct disk *d, const char *name, const char *origin_path,
+    const char *delta_path, struct disk_dev *dev, struct err *e)
 {
 	struct disk_below origin = { .fd = -1 }, store = { .fd = -1 };
 	struct disk_map_status st;
 	struct err unused;
 	int rc = -1;
 
+	(void)d;
+	dev->name[0] = '\0';
+	if (check_name(name, e) != 0)
+		return -1;
 	/* The delta is a file like the origin, or a copy of one on a device.
 	 * A read-only table makes dm open its store read-only. */
 	if (disk_loop_open_origin(origin_path, &origin, e) != 0 ||
@@ -185,33 +160,6 @@ out:
 	cleanup_fd(&store.fd);
 	cleanup_fd(&origin.fd);
 	return rc;
-}
-
-static int
-dm_open_base(struct disk *d, const char *name, const char *origin_path,
-    const char *delta_path, struct disk_dev *dev, struct err *e)
-{
-	int shared;
-
-	(void)d;
-	dev->name[0] = '\0';
-	if (check_name(name, e) != 0)
-		return -1;
-	shared = share_base(name, dev, e);
-	if (shared == 0) {
-		if (make_base(name, origin_path, delta_path, dev, e) == 0)
-			return 0;
-		/* Another process may have been faster. */
-		if (e->code != ERR_BUSY)
-			return -1;
-		shared = share_base(name, dev, e);
-		if (shared == 0) {
-			return err_set(e, ERR_BUSY, 0, "cannot make %s: %s or "
-			    "%s is in use by something else", name,
-			    origin_path, delta_path);
-		}
-	}
-	return shared < 0 ? -1 : 0;
 }
 
 /* A number alone may have become somebody else's device meanwhile. */

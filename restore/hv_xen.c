@@ -136,15 +136,6 @@ op_load_state(struct hv *hv, uint32_t domid, const struct hv_state *s,
 }
 
 static int
-op_pause(struct hv *hv, uint32_t domid, struct err *e)
-{
-	if (xc_domain_pause(self(hv)->xch, domid) != 0)
-		return err_set(e, ERR_XEN, errno, "cannot pause domain %u",
-		    domid);
-	return 0;
-}
-
-static int
 op_unpause(struct hv *hv, uint32_t domid, struct err *e)
 {
 	if (xc_domain_unpause(self(hv)->xch, domid) != 0)
@@ -232,7 +223,6 @@ static const struct hv_ops hv_xen_ops = {
 	.map = op_map,
 	.unmap = op_unmap,
 	.load_state = op_load_state,
-	.pause = op_pause,
 	.unpause = op_unpause,
 	.destroy = op_destroy,
 	.info = op_info,

@@ -15,7 +15,7 @@
 
 #include "rs_nodes.h"
 
-/* A domain has 10 nodes, one more a vCPU and 13 more a disk; a node's path and
+/* A domain has 11 nodes, one more a vCPU and 13 more a disk; a node's path and
  * value are under 160 bytes. */
 #define NODES_FIXED 12
 #define NODES_PER_DISK 14
@@ -174,6 +174,8 @@ rs_nodes_make(const struct rs_domain *d, const struct hv_channels *channels,
 	perms(&b, 0, d->domid);
 	b.fresh = 1;
 	add(&b, dom, "", NULL);
+	b.fresh = 1;
+	add(&b, libxl, "", NULL);
 	/* First what somebody has to act on: the backends start while the
 	 * rest is written. */
 	for (uint32_t i = 0; i < d->nr_vbds; i++)

@@ -17,6 +17,7 @@
 
 /* How often a kept disposable is looked at. */
 #define LOOK_MS 200
+#define ANSWER_SLICE_NS 1000000000ull
 #define DESTROY_TIMEOUT_MS 10000
 
 struct live {
@@ -96,6 +97,22 @@ print_launch(const struct once *o, const struct rs_domain *d,
 	}
 }
 
+/* Has it ended by itself, or did somebody else end it? */
+static int
+has_ended(const struct once *o, const struct rs_domain *d, bool *ended,
+    struct err *e)
+{
+	struct hv_domain_info info;
+	int found;
+
+	found = o->env->hv->ops->info(o->env->hv, d->domid, &info, e);
+	if (found < 0)
+		return -1;
+	*ended = found == 0 || info.dying || info.shutdown ||
+	    memcmp(info.uuid, d->uuid, HV_UUID_BYTES) != 0;
+	return 0;
+}
+
 /* -1 if it did not answer in time; it is the caller's to end. */
 static int
 wait_answer(const struct once *o, const struct rs_domain *d,
@@ -103,6 +120,11 @@ wait_answer(const struct once *o, const struct rs_domain *d,
 {
 	char path[96], domid[16];
 	const char *paths[] = { path }, *want[] = { domid };
+	uint64_t deadline_ns = rs_launch_now_ns() +
+	    o->p->answer_timeout_s * 1000000000ull;
+	uint64_t slice_ns;
+	bool ended = false;
+	int rc;
 
 	*answer_ns = 0;
 	if (o->p->answer_timeout_s == 0 || !o->template.has_agent)
@@ -110,9 +132,22 @@ wait_answer(const struct once *o, const struct rs_domain *d,
 	(void)snprintf(path, sizeof(path), "/local/domain/%u/"
 	    IDENT_AGENT_ANSWER, d->domid);
 	(void)snprintf(domid, sizeof(domid), "%u", d->domid);
-	if (o->env->store->ops->wait(o->env->store, paths, want, 1,
-	    rs_launch_now_ns() + o->p->answer_timeout_s * 1000000000ull,
-	    o->signal_fd, e) != 0)
+	/* In slices, so as not to wait for a guest that is dead. */
+	do {
+		slice_ns = rs_launch_now_ns() + ANSWER_SLICE_NS;
+		rc = o->env->store->ops->wait(o->env->store, paths, want, 1,
+		    slice_ns < deadline_ns ? slice_ns : deadline_ns,
+		    o->signal_fd, e);
+		if (rc != 0 && e->code == ERR_TIMEOUT &&
+		    has_ended(o, d, &ended, e) != 0)
+			return -1;
+	} while (rc != 0 && e->code == ERR_TIMEOUT && !ended &&
+	    slice_ns < deadline_ns);
+	if (ended)
+		return err_set(e, ERR_XEN, 0, "%s ended before it answered: "
+		    "see its console in /var/log/xen/console and `xl dmesg`",
+		    d->name);
+	if (rc != 0)
 		return err_prefix(e, "%s did not answer", d->name);
 	*answer_ns = rs_launch_now_ns() - t->start_ns;
 	return 0;
@@ -140,22 +175,6 @@ launch_one(struct once *o, struct err *e)
 	return 0;
 }
 
-/* Has it ended by itself, or did somebody else end it? */
-static int
-has_ended(const struct once *o, const struct live *l, bool *ended,
-    struct err *e)
-{
-	struct hv_domain_info info;
-	int found;
-
-	found = o->env->hv->ops->info(o->env->hv, l->domain.domid, &info, e);
-	if (found < 0)
-		return -1;
-	*ended = found == 0 || info.dying || info.shutdown ||
-	    memcmp(info.uuid, l->domain.uuid, HV_UUID_BYTES) != 0;
-	return 0;
-}
-
 /* Destroys what is due, or all. */
 static int
 reap(struct once *o, bool all, struct err *e)
@@ -170,13 +189,13 @@ reap(struct once *o, bool all, struct err *e)
 		struct err *to = rc == 0 ? e : &later;
 		bool due = all || (l->destroy_ns != 0 && l->destroy_ns <= now);
 
-		if (!due && has_ended(o, l, &due, to) != 0)
+		if (!due && has_ended(o, &l->domain, &due, to) != 0)
 			rc = -1;
 		if (due && rs_launch_destroy(o->env, &l->domain,
 		    DESTROY_TIMEOUT_MS, to) != 0) {
 			(void)err_prefix(to, "%s", l->domain.name);
 			rc = -1;
-			continue;
+			due = false;	/* kept, to be tried again */
 		}
 		if (!due)
 			o->live[kept++] = *l;
@@ -231,13 +250,25 @@ open_signals(struct err *e)
 	return fd;
 }
 
+/* What could not be undone is said, beside what went wrong before. */
+static int
+left_behind(int rc, const struct err *undo, struct err *e)
+{
+	if (rc == 0)
+		*e = *undo;
+	return err_prefix(e, rc == 0 ? "left behind" :
+	    "something is left behind (%.200s) after", undo->msg);
+}
+
 int
 rs_once(const struct rs_once_params *p, struct rs_env *env, struct err *e)
 {
 	struct once o = { .p = p, .env = env, .signal_fd = -1 };
 	char name[PR_GEN_NAME_MAX + 1];
 	struct rs_template_params tp = { .state_dir = p->state_dir,
-	    .template_name = name, .resident = p->resident };
+	    .template_name = name, .resident = p->resident,
+	    .cfg_path = strchr(p->template_arg, '/') != NULL ?
+	    p->template_arg : NULL };
 	struct err later;
 	bool is_open = false;
 	int rc = -1;
@@ -258,13 +289,13 @@ rs_once(const struct rs_once_params *p, struct rs_env *env, struct err *e)
 		goto out;
 	rc = run(&o, e);
 out:
-	if (reap(&o, true, rc == 0 ? e : &later) != 0)
-		rc = -1;
+	if (reap(&o, true, &later) != 0)
+		rc = left_behind(rc, &later, e);
 	if (env->names_fd >= 0)
 		(void)close(env->names_fd);
 	env->names_fd = -1;
-	if (is_open)
-		rs_template_close(&o.template, env->disk);
+	if (is_open && rs_template_close(&o.template, env->disk, &later) != 0)
+		rc = left_behind(rc, &later, e);
 	if (o.signal_fd >= 0)
 		(void)close(o.signal_fd);
 	free(o.live);

@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/random.h>
+#include <time.h>
 
 #include "ident.h"
 #include "pr_key.h"
@@ -16,17 +18,16 @@
 
 /* A guest larger than this is refused before anything is allocated for it. */
 #define GUEST_BYTES_MAX (1ull << 40)
+#define BASE_TRIES 250		/* 5 s */
 
 static int
 open_disk(const struct rs_template *t, struct disk *disk, unsigned number,
     struct rs_template_disk *td, struct err *e)
 {
 	const struct sf_blob *config = &sf_reader_state(t->reader)->config;
-	const uint8_t *id = sf_reader_header(t->reader)->id;
 	char name[32], mode[4], file[64], origin[PATH_MAX];
 	char delta[PATH_MAX + 80], dm_name[DISK_NAME_MAX];
 	uint64_t devid, sectors;
-	size_t len;
 
 #define DISK_TEXT(what, value) \
 	((void)snprintf(name, sizeof(name), "disk.%u." what, number), \
@@ -46,14 +47,8 @@ open_disk(const struct rs_template *t, struct disk *disk, unsigned number,
 	td->devid = (uint32_t)devid;
 	td->writable = mode[0] == 'w';
 	(void)snprintf(delta, sizeof(delta), "%s/%s", t->gen.dir, file);
-	(void)snprintf(dm_name, sizeof(dm_name), IDENT_DM_BASE);
-	for (int i = 0; i < 16; i++) {
-		len = strlen(dm_name);
-		(void)snprintf(dm_name + len, sizeof(dm_name) - len, "%02x",
-		    id[i]);
-	}
-	len = strlen(dm_name);
-	(void)snprintf(dm_name + len, sizeof(dm_name) - len, "-%s", td->vdev);
+	(void)snprintf(dm_name, sizeof(dm_name), IDENT_DM_BASE "%016llx-%s",
+	    (unsigned long long)t->base_id, td->vdev);
 	if (disk->ops->open_base(disk, dm_name, origin, delta, &td->base,
 	    e) != 0)
 		return -1;
@@ -74,6 +69,9 @@ open_disks(struct rs_template *t, struct disk *disk, struct err *e)
 
 	if (sf_state_text_get_u64(config, "disk.count", &count, e) != 0)
 		return -1;
+	if (getrandom(&t->base_id, sizeof(t->base_id), 0) !=
+	    sizeof(t->base_id))
+		return err_set(e, ERR_SYS, errno, "cannot name the disks");
 	if (count > RS_DISKS_MAX)
 		return err_set(e, ERR_INPUT, 0, "%llu disks, at most %d are "
 		    "supported", (unsigned long long)count, RS_DISKS_MAX);
@@ -116,6 +114,26 @@ check_state(const struct rs_template *t, const struct hv_host *host,
 	return pr_key_check(&s->key, &s->config, host, e);
 }
 
+/* A path names one file, not any of its name. */
+static int
+check_cfg_path(const struct rs_template *t, const char *untrusted_path,
+    struct err *e)
+{
+	char given[PATH_MAX], recorded[PATH_MAX];
+
+	if (untrusted_path == NULL)
+		return 0;
+	if (realpath(untrusted_path, given) == NULL)
+		return err_set(e, ERR_USAGE, errno, "%s", untrusted_path);
+	if (sf_state_text_get(&sf_reader_state(t->reader)->config, "cfg",
+	    recorded, sizeof(recorded), e) != 0)
+		return -1;
+	if (strcmp(given, recorded) != 0)
+		return err_set(e, ERR_STALE, 0, "it was prepared from %.180s: "
+		    "run dvm-prepare %.180s", recorded, given);
+	return 0;
+}
+
 int
 rs_template_open(const struct rs_template_params *p, struct hv *hv,
     struct disk *disk, struct rs_template *t, struct err *e)
@@ -123,6 +141,7 @@ rs_template_open(const struct rs_template_params *p, struct hv *hv,
 	const struct sf_limits limits = { .guest_bytes_max = GUEST_BYTES_MAX };
 	uint8_t key[SF_KEY_BYTES];
 	struct hv_host *host;
+	struct err ignored;
 	char agent[4];
 
 	memset(t, 0, sizeof(*t));
@@ -136,6 +155,7 @@ rs_template_open(const struct rs_template_params *p, struct hv *hv,
 		goto fail;
 	t->reader = sf_reader_open(t->gen.savefile_fd, key, &limits, e);
 	if (t->reader == NULL || hv->ops->host(hv, host, e) != 0 ||
+	    check_cfg_path(t, p->cfg_path, e) != 0 ||
 	    check_state(t, host, e) != 0)
 		goto fail;
 	t->frames_are_zero = host->scrub_domheap;
@@ -152,20 +172,36 @@ rs_template_open(const struct rs_template_params *p, struct hv *hv,
 	return 0;
 fail:
 	free(host);
-	rs_template_close(t, disk);
+	(void)rs_template_close(t, disk, &ignored);
 	return err_prefix(e, "template %s", p->template_name);
 }
 
-void
-rs_template_close(struct rs_template *t, struct disk *disk)
+/* A backend lets go of a disk that the guest had directly some time after its
+ * nodes are gone. */
+static int
+remove_base(struct disk *disk, struct disk_dev *base, struct err *e)
 {
-	struct err ignored;
+	const struct timespec pause = { .tv_nsec = 20000000 };
 
-	while (t->nr_disks > 0) {
-		t->nr_disks--;
-		(void)disk->ops->remove(disk, &t->disks[t->nr_disks].base,
-		    &ignored);
+	for (int i = 0; base->name[0] != '\0' && disk->ops->remove(disk, base,
+	    e) != 0; i++) {
+		if (e->code != ERR_BUSY || i == BASE_TRIES)
+			return -1;
+		(void)nanosleep(&pause, NULL);
 	}
+	return 0;
+}
+
+int
+rs_template_close(struct rs_template *t, struct disk *disk, struct err *e)
+{
+	struct err later;
+	int rc = 0;
+
+	for (uint32_t i = 0; i < t->nr_disks; i++)
+		if (remove_base(disk, &t->disks[i].base, rc == 0 ? e :
+		    &later) != 0)
+			rc = -1;
 	if (t->resident != NULL)
 		(void)munmap(t->resident, t->resident_bytes);
 	t->resident = NULL;
@@ -173,4 +209,5 @@ rs_template_close(struct rs_template *t, struct disk *disk)
 	sf_reader_close(t->reader);
 	t->reader = NULL;
 	pr_gen_close(&t->gen);
+	return rc;
 }

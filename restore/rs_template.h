@@ -33,6 +33,7 @@ struct rs_template {
 	size_t resident_bytes;
 	bool frames_are_zero;	/* of this host */
 	bool has_agent;		/* it will answer */
+	uint64_t base_id;	/* random, in the names of its bases */
 	uint32_t nr_disks;
 	struct rs_template_disk disks[RS_DISKS_MAX];
 };
@@ -40,6 +41,7 @@ struct rs_template {
 struct rs_template_params {
 	const char *state_dir;
 	const char *template_name;
+	const char *cfg_path;	/* it must be of this xl.cfg; NULL: of any */
 	bool resident;		/* decode and check all data now, once */
 };
 
@@ -48,7 +50,8 @@ struct rs_template_params {
  * say what is wrong; then nothing is held. */
 int rs_template_open(const struct rs_template_params *p, struct hv *hv,
     struct disk *disk, struct rs_template *t, struct err *e);
-/* Bases that other processes use stay. */
-void rs_template_close(struct rs_template *t, struct disk *disk);
+/* -1 if a base could not be removed; that alone may be tried again. */
+int rs_template_close(struct rs_template *t, struct disk *disk,
+    struct err *e);
 
 #endif

@@ -125,15 +125,10 @@ fake_open_base(struct disk *d, const char *name, const char *origin_path,
 	dev->name[0] = '\0';
 	if (fault(f, "open_base", e) != 0)
 		return -1;
-	base = find(f, name);
-	if (base == NULL) {
-		base = add(f, name, e);
-		if (base == NULL)
-			return -1;
-		base->is_base = true;
-	}
-	if (!base->is_base)
-		return err_set(e, ERR_DISK, 0, "%s is no base", name);
+	base = add(f, name, e);
+	if (base == NULL)
+		return -1;
+	base->is_base = true;
 	*dev = base->dev;
 	return 0;
 }

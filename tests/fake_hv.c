@@ -271,20 +271,6 @@ op_load_state(struct hv *hv, uint32_t domid, const struct hv_state *s,
 }
 
 static int
-op_pause(struct hv *hv, uint32_t domid, struct err *e)
-{
-	struct fake_hv *f = self(hv);
-	struct fake_domain *d = domain(f, domid);
-
-	if (hit(f, "pause", e) != 0)
-		return -1;
-	if (d == NULL)
-		return err_set(e, ERR_XEN, ESRCH, "fake pause");
-	d->running = false;
-	return 0;
-}
-
-static int
 op_unpause(struct hv *hv, uint32_t domid, struct err *e)
 {
 	struct fake_hv *f = self(hv);
@@ -379,8 +365,8 @@ op_save(struct hv *hv, uint32_t domid, int fd, int (*suspend)(void *ctx),
 static const struct hv_ops fake_hv_ops = {
 	.close = op_close, .host = op_host, .create = op_create,
 	.populate = op_populate, .map = op_map, .unmap = op_unmap,
-	.load_state = op_load_state, .pause = op_pause,
-	.unpause = op_unpause, .destroy = op_destroy, .info = op_info,
+	.load_state = op_load_state, .unpause = op_unpause,
+	 .destroy = op_destroy, .info = op_info,
 	.list = op_list, .save = op_save,
 };
 

@@ -236,7 +236,7 @@ test_launch(struct world *w)
 	    "it is destroyed %s", e.msg);
 	ok(rs_launch_destroy(&w->env, &d, 1000, &e) == 0,
 	    "destroying it again does nothing");
-	rs_template_close(&t, w->env.disk);
+	(void)rs_template_close(&t, w->env.disk, &e);
 	ok(held(w) == 0, "nothing is held");
 }
 
@@ -268,7 +268,7 @@ test_reused_domid(struct world *w)
 	(void)w->env.store->ops->remove(w->env.store,
 	    (const char *const[]){ "/local/domain/1", "/libxl/1",
 	    "/local/domain/0/backend/vbd/1" }, 3, &e);
-	rs_template_close(&t, w->env.disk);
+	(void)rs_template_close(&t, w->env.disk, &e);
 	ok(held(w) == 0, "and nothing of ours");
 }
 
@@ -286,7 +286,7 @@ test_stale(struct world *w, const char *file, const char *named)
 	    "a changed %s is refused: %s", file, e.msg);
 	ok(held(w) == 0, "and holds nothing");
 	if (rc == 0)
-		rs_template_close(&t, w->env.disk);
+		(void)rs_template_close(&t, w->env.disk, &e);
 }
 
 static void
@@ -308,7 +308,7 @@ test_memory(struct world *w)
 	    e.msg);
 	while (nr > 0)
 		(void)rs_launch_destroy(&w->env, &d[--nr], 1000, &e);
-	rs_template_close(&t, w->env.disk);
+	(void)rs_template_close(&t, w->env.disk, &e);
 	ok(held(w) == 0, "and all is given back");
 }
 
@@ -320,24 +320,18 @@ life(struct world *w, unsigned fail_at, bool *reached)
 	struct rs_domain d;
 	struct rs_timings timings;
 	struct err e;
-	size_t left;
 
 	w->fault = (struct fake_fault){ .fail_at = fail_at };
 	if (open_template(w, &t, &e) == 0) {
 		if (rs_launch(&w->env, &t, &launch_params, &d, &timings,
 		    &e) == 0 && rs_launch_destroy(&w->env, &d, 1000, &e) != 0)
 			(void)rs_launch_destroy(&w->env, &d, 1000, &e);
-		/* A base whose removal failed is shared by the next open. */
-		rs_template_close(&t, w->env.disk);
+		if (rs_template_close(&t, w->env.disk, &e) != 0)
+			(void)rs_template_close(&t, w->env.disk, &e);
 	}
 	*reached = w->fault.nr_calls >= fail_at;
 	w->fault = (struct fake_fault){ .fail_at = 0 };
-	left = held(w);
-	if (left != 0 && open_template(w, &t, &e) == 0) {
-		rs_template_close(&t, w->env.disk);
-		left = held(w);
-	}
-	return left;
+	return held(w);
 }
 
 static void

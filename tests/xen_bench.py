@@ -126,20 +126,16 @@ class Guest:
         loop = run("losetup", "-f", "--show", store)
         run("dmsetup", "create", name, "--table", f"0 {self.sectors} snapshot "
             f"{origin} {loop} {persistent} 8")
+        run("dmsetup", "mknodes", name)
+        run("losetup", "-d", loop)      # once the device lets go of it
 
     def drop(self, name):
-        """Ends a dm device and the loop below it."""
-        table = run("dmsetup", "table", name, check=False)
         for _ in range(200):
-            if not run("dmsetup", "info", name, check=False) or \
-                    subprocess.run(["dmsetup", "remove", name],
-                                   capture_output=True,
-                                   check=False).returncode == 0:
-                break
+            if subprocess.run(["dmsetup", "remove", name], capture_output=True,
+                              check=False).returncode == 0:
+                return
             time.sleep(0.05)
-        for loop in re.findall(r" 7:(\d+)", table)[1:] or \
-                re.findall(r" 7:(\d+)", table)[-1:]:
-            run("losetup", "-d", f"/dev/loop{loop}", check=False)
+        raise SystemExit(f"xen_bench: {name} stays busy")
 
     def wait_sign(self, domid, node, want):
         return self.store.wait(f"/local/domain/{domid}/{AGENT}/{node}", want,
@@ -180,12 +176,12 @@ class Guest:
         store = f"{WORK}/{self.name}.saved"
         with open(store, "wb") as f:
             f.truncate(512 << 20)
-        self.snapshot(f"saved-{self.name}", self.base, store, "P")
-        run("dmsetup", "rename", f"saved-{self.name}", f"xl-{self.name}")
+        self.snapshot(f"xl-{self.name}", self.base, store, "P")
         cold = self.boot()
         run("xl", "save", self.name, self.save)
         settle()
-        run("dmsetup", "rename", f"xl-{self.name}", f"saved-{self.name}")
+        self.drop(f"xl-{self.name}")
+        self.snapshot(f"saved-{self.name}", self.base, store, "P")
         return cold
 
     def xl_restore(self):
@@ -215,8 +211,8 @@ class Guest:
         return [json.loads(line) for line in out.splitlines()], wall
 
     def close(self):
-        run("dmsetup", "remove", f"saved-{self.name}", check=False)
-        run("losetup", "-d", self.base, check=False)
+        self.drop(f"saved-{self.name}")
+        run("losetup", "-d", self.base)
 
 
 class Results:
