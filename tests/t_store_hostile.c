@@ -232,8 +232,8 @@ static int
 do_op(struct store *s, char op, struct err *e)
 {
 	struct store_node two[2] = {
-		{ "/a", "1", STORE_NO_PERMS, STORE_NOBODY },
-		{ "/b", "2", STORE_NO_PERMS, STORE_NOBODY },
+		{ "/a", "1", STORE_NO_PERMS, STORE_NOBODY, 0 },
+		{ "/b", "2", STORE_NO_PERMS, STORE_NOBODY, 0 },
 	};
 	enum { NR_MANY = 5000 };
 	AUTO_FREE struct store_node *many = NULL;

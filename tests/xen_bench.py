@@ -188,7 +188,7 @@ class Guest:
         """xl restore -p, and on to the guest's answer."""
         self.fresh_xl_disk(f"/dev/mapper/saved-{self.name}")
         start = time.perf_counter()
-        run("xl", "restore", "-e", "-q", "-p", self.save)
+        run("xl", "restore", "-e", "-p", self.save)
         restored = time.perf_counter()
         domid = run("xl", "domid", self.name)
         ready = time.perf_counter()
@@ -311,7 +311,7 @@ def bench_guest(g, results, opts):
         lambda: None)
     g.fresh_xl_disk(f"/dev/mapper/saved-{g.name}")
     lines = count_calls(results, label, "xl_restore", (
-        "xl", "restore", "-e", "-q", "-p", g.save), g.end_xl)
+        "xl", "restore", "-e", "-p", g.save), g.end_xl)
     results.add(f"{label}.xl_restore_store_requests", len([
         x for x in lines if re.search(r"read\(\d+.*, 16\) = 16$", x)]),
         "requests")

@@ -174,7 +174,7 @@ main(int argc, char **argv)
 		shown(argc > 2 ? argv[2] : NULL, "control_zero_frames",
 		    t.plan.nr_zero, lost);
 	}
-	rs_template_close(&t, disk);
+	(void)rs_template_close(&t, disk, &e);
 	disk->ops->close(disk);
 	hv->ops->close(hv);
 	return tap_done();
