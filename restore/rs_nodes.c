@@ -29,7 +29,7 @@ struct builder {
 	bool overflow;
 };
 
-static const char *
+static const char * __attribute__((format(printf, 2, 0)))
 text(struct builder *b, const char *fmt, va_list ap)
 {
 	char *at = b->n->text + b->text_len;
