@@ -66,7 +66,8 @@ class Xenstore:
         return None if value is None else value.decode()
 
     def wait(self, path, want, timeout):
-        """Until the node has the value; the time then, on perf_counter."""
+        """Until the node has the value; the time then, on perf_counter, or
+        None if time is up."""
         args = path.encode() + b"\0bench\0"
         self.s.settimeout(timeout)
         self.call(self.WATCH, args)
@@ -79,8 +80,7 @@ class Xenstore:
                 self.events.clear()
             return time.perf_counter()
         except TimeoutError:
-            raise SystemExit(f"xen_bench: {path} is not {want} after "
-                             f"{timeout} s") from None
+            return None
         finally:
             self.s.settimeout(60)
             self.call(self.UNWATCH, args)
@@ -138,18 +138,27 @@ class Guest:
         raise SystemExit(f"xen_bench: {name} stays busy")
 
     def wait_sign(self, domid, node, want):
-        return self.store.wait(f"/local/domain/{domid}/{AGENT}/{node}", want,
-                               600)
+        """The time of the sign; None if the guest died before it."""
+        path = f"/local/domain/{domid}/{AGENT}/{node}"
+        for _ in range(60):
+            seen = self.store.wait(path, want, 10)
+            if seen is not None:
+                return seen
+            if not run("xl", "domid", self.name, check=False):
+                return None
+        raise SystemExit(f"xen_bench: {path} is not {want} after 600 s")
 
     def boot(self):
         """From xl create to the agent's first sign. Under QEMU a guest dies
-        now and then in its first second: then once more."""
+        now and then in its first seconds (a triple fault): then once more."""
         for _ in range(3):
             start = time.perf_counter()
             run("xl", "create", "-e", "-q", self.xl_cfg)
             domid = run("xl", "domid", self.name, check=False)
-            if domid:
-                return self.wait_sign(domid, "settled", "1") - start
+            end = self.wait_sign(domid, "settled", "1") if domid else None
+            if end is not None:
+                return end - start
+            settle()
         raise SystemExit(f"xen_bench: {self.name} does not boot")
 
     def cold_boot(self):
@@ -194,14 +203,19 @@ class Guest:
         ready = time.perf_counter()
         run("xl", "unpause", self.name)
         answer = self.wait_sign(domid, "answer", domid)
+        if answer is None:
+            raise SystemExit(f"xen_bench: {self.name} died after xl restore")
         self.end_xl()
         # xl domid is ours, not a step of a restore.
         return restored - start, answer - start - (ready - restored)
 
     def prepare(self, *args):
-        start = time.perf_counter()
-        run("dvm-prepare", "--quiet", *args, self.cfg)
-        return time.perf_counter() - start
+        for last in False, False, True:         # as in boot()
+            start = time.perf_counter()
+            run("dvm-prepare", "--quiet", *args, self.cfg, check=last)
+            if os.path.exists(f"/var/lib/dvm/{self.name}/current"):
+                return time.perf_counter() - start
+        raise SystemExit(f"xen_bench: {self.name} is not prepared")
 
     def launch(self, *args, count=1):
         start = time.perf_counter()
