@@ -36,6 +36,7 @@ cp "$gen/xvda.delta" /tmp/delta
 delta=$(losetup -f --show /tmp/delta)
 dmsetup create export-test --table \
     "0 $(blockdev --getsz "$origin") snapshot $origin $delta P 8"
+dmsetup mknodes export-test
 sed -e "s#^disk.*#disk = [ 'phy:/dev/mapper/export-test,xvda,w' ]#" \
     -e 's/^name.*/name = "exported"/' /guests/tiny.cfg >/tmp/exported.cfg
 xl restore -e /tmp/exported.cfg /tmp/tiny.xl >$out 2>&1

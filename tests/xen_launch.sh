@@ -108,7 +108,7 @@ wait $pid
 ok $? "the launcher notices and ends with 0"
 nothing_held; ok $? "nothing is left after xl destroy"
 
-keep && xl shutdown -w "$name" >$out.sd 2>&1
+keep && timeout 120 xl shutdown -w "$name" >$out.sd 2>&1
 status=$?
 cp $out.sd $out
 [ $status -eq 0 ] && ! grep -qi 'error\|fail\|warn' $out
