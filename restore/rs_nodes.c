@@ -15,10 +15,10 @@
 
 #include "rs_nodes.h"
 
-/* A domain has 11 nodes, one more a vCPU and 13 more a disk; a node's path and
+/* A domain has 11 nodes, one more a vCPU and 14 more a disk; a node's path and
  * value are under 160 bytes. */
 #define NODES_FIXED 12
-#define NODES_PER_DISK 14
+#define NODES_PER_DISK 15
 #define NODE_TEXT_BYTES 160
 
 struct builder {
@@ -144,6 +144,8 @@ add_vbd(struct builder *b, const struct rs_domain *d,
 	add(b, back, "frontend-id", "%u", d->domid);
 	add(b, back, "online", "1");
 	add(b, back, "mode", "%s", vbd->writable ? "w" : "r");
+	/* blkback names its thread by it, and starts none without. */
+	add(b, back, "dev", "%s", vbd->vdev);
 	/* xl destroy runs the script to undo what it did when the disk was
 	 * attached: nothing. */
 	add(b, back, "script", "/bin/true");

@@ -79,6 +79,12 @@ store_wire_open(const char *socket_path, unsigned timeout_ms,
 	return w;
 }
 
+bool
+store_wire_is_broken(const struct store_wire *w)
+{
+	return w->broken;
+}
+
 void
 store_wire_free(struct store_wire *w)
 {

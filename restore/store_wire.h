@@ -13,6 +13,7 @@
 #ifndef STORE_WIRE_H
 #define STORE_WIRE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -42,6 +43,9 @@ struct store_wire_taker {
  * goes up with each request sent. */
 struct store_wire *store_wire_open(const char *socket_path,
     unsigned timeout_ms, uint64_t *nr_requests, struct err *e);
+
+/* Given up, after a timeout or what no daemon of ours would say. */
+bool store_wire_is_broken(const struct store_wire *w);
 
 void store_wire_free(struct store_wire *w);
 

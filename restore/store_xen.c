@@ -26,6 +26,8 @@ struct store_xen {
 	struct store store;
 	struct store_wire *wire;
 	uint64_t nr_waits;	/* makes tokens unique */
+	unsigned timeout_ms;
+	char socket_path[108];	/* sun_path's size; "" is the usual one */
 };
 
 static struct store_xen *
@@ -144,6 +146,22 @@ xen_read(struct store *s, const char *path, char *value, size_t cap,
 	return read_with(of(s), XS_READ, path, &t, e);
 }
 
+/* A daemon that was too slow once, or was started anew, is no reason to leave
+ * nodes behind: what undoes comes through on a new connection. */
+static int
+reconnect(struct store_xen *x, struct err *e)
+{
+	struct store_wire *wire;
+
+	wire = store_wire_open(x->socket_path[0] != '\0' ? x->socket_path :
+	    NULL, x->timeout_ms, &x->store.nr_requests, e);
+	if (wire == NULL)
+		return -1;
+	store_wire_free(x->wire);
+	x->wire = wire;
+	return 0;
+}
+
 static int
 xen_remove(struct store *s, const char *const *paths, size_t nr,
     struct err *e)
@@ -151,6 +169,8 @@ xen_remove(struct store *s, const char *const *paths, size_t nr,
 	struct store_xen *x = of(s);
 	size_t i;
 
+	if (store_wire_is_broken(x->wire) && reconnect(x, e) != 0)
+		return -1;
 	for (i = 0; i < nr; i++) {
 		if (store_wire_add(x->wire, XS_RM, paths[i], NULL, 0, e) != 0)
 			return -1;
@@ -255,6 +275,10 @@ store_xen_open(const char *socket_path, unsigned timeout_ms, struct err *e)
 		return NULL;
 	}
 	x->store.ops = &xen_ops;
+	x->timeout_ms = timeout_ms;
+	if (socket_path != NULL)
+		(void)snprintf(x->socket_path, sizeof(x->socket_path), "%s",
+		    socket_path);
 	x->wire = store_wire_open(socket_path, timeout_ms,
 	    &x->store.nr_requests, e);
 	if (x->wire == NULL) {

@@ -9,7 +9,7 @@
 
 #include "store.h"
 
-#define STORE_XEN_TIMEOUT_MS 10000
+#define STORE_XEN_TIMEOUT_MS 30000
 
 /* socket_path NULL is the daemon's usual one.  ops->close frees it. */
 struct store *store_xen_open(const char *socket_path, unsigned timeout_ms,

@@ -64,6 +64,7 @@ mkfifo $fifo
 sleep 3600 >$fifo &
 sleeper=$!
 trap 'kill $sleeper; rm -f $fifo' EXIT
+image=$(sha256sum </guests/tiny.img)
 held >$out.before
 [ ! -s $out.before ]; ok $? "dom0 is clean before"
 
@@ -96,6 +97,26 @@ xl list "$name" >$out 2>&1 && grep -q "^$name " $out
 ok $? "xl list shows $name"
 [ "$(xl domname "$(xl domid "$name")")" = "$name" ]
 ok $? "xl domid and domname agree"
+# The guest's shell is on its console: what it is told there goes to its disk
+# and comes back from it.
+in_guest() {
+	printf '%s\n' "$1" >"$(xenstore-read \
+	    "/local/domain/$(xl domid "$name")/console/tty")"
+}
+console_says() {
+	i=0
+	while ! grep -q "$1" "/var/log/xen/console/guest-$name.log"; do
+		i=$((i + 1))
+		[ $i -lt 150 ] || {
+			tail -n 5 "/var/log/xen/console/guest-$name.log" >$out
+			return 1
+		}
+		sleep 0.2
+	done
+}
+in_guest 'echo it was "written" >/mnt/f; sync; sync;
+echo 3 >/proc/sys/vm/drop_caches; cat /mnt/f'
+console_says '^it was written'; ok $? "its disk takes a write and gives it back"
 # It stays attached until it is ended: 124 is timeout's own.
 timeout 10 script -qec "xl console $name" /dev/null <$fifo >$out 2>&1
 [ $? -eq 124 ] && ! grep -qi 'unable\|error\|fail' $out
@@ -108,7 +129,9 @@ wait $pid
 ok $? "the launcher notices and ends with 0"
 nothing_held; ok $? "nothing is left after xl destroy"
 
-keep && timeout 120 xl shutdown -w "$name" >$out.sd 2>&1
+keep && in_guest 'ls "/mnt/f" || echo it is "absent"'
+console_says '^it is absent'; ok $? "a sibling's disk has nothing of it"
+timeout 120 xl shutdown -w "$name" >$out.sd 2>&1
 status=$?
 cp $out.sd $out
 [ $status -eq 0 ] && ! grep -qi 'error\|fail\|warn' $out
@@ -175,6 +198,8 @@ modprobe -r xen-blkback >$out 2>&1; ok $? "the block backend is unloaded"
 once 7 tiny && grep -q backend $out; ok $? "without it: 7, named"
 modprobe xen-blkback
 nothing_held; ok $? "nothing is left"
+[ "$(sha256sum </guests/tiny.img)" = "$image" ]
+ok $? "the template's disk is as it was"
 once 0 tiny --destroy-after 0; ok $? "and after all that it still launches"
 echo "$passed passed, $failed failed"
 [ $failed -eq 0 ]
