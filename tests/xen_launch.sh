@@ -30,7 +30,7 @@ held() {
 }
 nothing_held() {
 	i=0
-	while [ $i -lt 50 ] && [ -n "$(held)" ]; do
+	while [ $i -lt 150 ] && [ -n "$(held)" ]; do
 		i=$((i + 1))
 		sleep 0.2
 	done
