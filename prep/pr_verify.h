@@ -21,7 +21,7 @@ void pr_verify_delta_path(const char *dir, const char *vdev,
 int pr_verify(const struct pr_make *m, struct err *e);
 
 /* 1 if the published generation is what pr_make() would make anew (its id is
- * copied to *id), 0 if not.  config_text is as made with agent=1. */
+ * then copied to *id), 0 if not. */
 int pr_verify_current(const struct pr_params *p, const struct hv_host *host,
     const uint8_t *host_key, char id[64]);
 

@@ -103,14 +103,17 @@ def settle():
 class Guest:
     def __init__(self, base, vcpus, store):
         self.store = store
-        self.name = f"{base}{vcpus}"
         self.label = f"{base}.{vcpus}vcpu"
-        self.cfg = f"{WORK}/{self.name}.cfg"
-        text = open(f"/guests/{base}.cfg", encoding="ascii").read()
-        text = re.sub(r"(?m)^name\s*=.*$", f'name = "{self.name}"', text)
-        text = re.sub(r"(?m)^vcpus\s*=.*$", f"vcpus = {vcpus}", text)
-        with open(self.cfg, "w", encoding="ascii") as f:
-            f.write(text)
+        self.name = base
+        self.cfg = f"/guests/{base}.cfg"
+        text = open(self.cfg, encoding="ascii").read()
+        if vcpus != 1:      # else as it is: it may be prepared already
+            self.name = f"{base}{vcpus}"
+            self.cfg = f"{WORK}/{self.name}.cfg"
+            text = re.sub(r"(?m)^name\s*=.*$", f'name = "{self.name}"', text)
+            text = re.sub(r"(?m)^vcpus\s*=.*$", f"vcpus = {vcpus}", text)
+            with open(self.cfg, "w", encoding="ascii") as f:
+                f.write(text)
         self.image = re.search(r"/guests/[a-z]+\.img", text).group(0)
         # xl's disk: a dm-snapshot made ahead, so that xl need not wait for a
         # loop device, and its guest finds the disk as it was when saved.
