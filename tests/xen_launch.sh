@@ -41,7 +41,7 @@ nothing_held() {
 once() {
 	want=$1
 	shift
-	timeout 240 dvm-restored --once "$@" >$out 2>&1
+	timeout 900 dvm-restored --once "$@" >$out 2>&1
 	[ $? -eq "$want" ]
 }
 # A kept disposable in the background; its name in $name, its pid in $pid.
