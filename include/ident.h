@@ -16,10 +16,27 @@
 #define IDENT_DM_DISP "dvm-d-"		/* id: the domain's UUID */
 #define IDENT_DM_PREP "dvm-p-"		/* id: the domain's UUID */
 
-/* What the guest's agent writes below /local/domain/D. */
+/* Nodes below /local/domain/D.  dvm-prepare writes the first one: lines
+ * name=value that tell the agent that the guest is to settle, and how.
+ *   prerun, user			a program to run, and as whom
+ *   caches				keep or drop: the page cache
+ *   boot_limit, prerun_limit, quiet_limit	seconds
+ *   quiet_cpu, quiet_disk, quiet_seconds	%, KiB/s, seconds in a row */
+#define IDENT_PREPARE "dvm/prepare"
+
+/* The others are the agent's. */
 #define IDENT_AGENT_DIR "data/dvm-agent"
-#define IDENT_AGENT_SETTLED IDENT_AGENT_DIR "/settled"	/* "1" */
-#define IDENT_AGENT_ANSWER IDENT_AGENT_DIR "/answer"	/* its new domid */
+#define IDENT_AGENT_UP IDENT_AGENT_DIR "/up"	/* "1": the boot is over */
+#define IDENT_AGENT_STEP IDENT_AGENT_DIR "/step"	/* settling: which */
+#define IDENT_AGENT_FAILED IDENT_AGENT_DIR "/failed"	/* ... and why not */
+/* Of the settling: name=number with spaces between.  Milliseconds boot_ms,
+ * prerun_ms, quiet_ms, clean_ms, memory_ms, freeze_ms; and total_kb, free_kb,
+ * cached_kb of /proc/meminfo. */
+#define IDENT_AGENT_REPORT IDENT_AGENT_DIR "/report"
+/* Held and ready to be recorded: the launch page's magic, 64 hex digits. */
+#define IDENT_AGENT_SETTLED IDENT_AGENT_DIR "/settled"
+/* A disposable's acknowledgement: its launch id, 16 hex digits. */
+#define IDENT_AGENT_ANSWER IDENT_AGENT_DIR "/answer"
 
 #define IDENT_STATE_DIR "/var/lib/dvm"
 

@@ -20,6 +20,7 @@
 #include "hv_xen.h"
 #include "ident.h"
 #include "pr_cfg.h"
+#include "pr_install.h"
 #include "pr_prepare.h"
 #include "pr_watch.h"
 #include "pr_xl.h"
@@ -29,12 +30,17 @@
 #define DVM_VERSION "unreleased"
 #endif
 
+#ifndef DVM_LIBEXECDIR
+#define DVM_LIBEXECDIR "/usr/local/libexec/dvm"
+#endif
+#define DEFAULT_AGENT DVM_LIBEXECDIR "/dvm-agent"
 #define SETTLE_TIMEOUT_SECONDS 300u
 #define SECONDS_MAX 86400u
 #define KEEP_MAX 1000u
 
 static const char usage[] =
     "usage: dvm-prepare [options] TEMPLATE.cfg\n"
+    "       dvm-prepare --install-agent ROOT [--agent FILE]\n"
     "Boots the template, waits until it has settled, records it and makes the\n"
     "recording the one that disposables are launched from.\n"
     "\n"
@@ -42,8 +48,9 @@ static const char usage[] =
     "  --keep N                old recordings to keep (default 1)\n"
     "  --settle-after SECONDS  settled after so long; without it the guest's\n"
     "                          dvm-agent says when\n"
-    "  --settle-timeout SECONDS  how long to wait for the agent "
-    "(default 300)\n"
+    "  --settle-timeout SECONDS  how long to wait for the agent's first "
+    "word\n"
+    "                          (default 300; then its steps have their own)\n"
     "  --codec raw|lz4         how memory is stored (default lz4)\n"
     "  --delta-max BYTES       what the boot may write to each disk, with K,\n"
     "                          M or G (default: all of the disk)\n"
@@ -51,11 +58,17 @@ static const char usage[] =
     " or $DVM_STATE_DIR\n"
     "  --json                  the summary as one JSON object\n"
     "  --quiet                 no progress and no summary\n"
+    "  --install-agent ROOT    puts dvm-agent into the template whose root "
+    "file\n"
+    "                          system is mounted on ROOT; that is all it does\n"
+    "  --agent FILE            the agent (default " DEFAULT_AGENT ")\n"
     "  --help, --version\n";
 
 struct options {
 	struct pr_params params;
 	const char *cfg_path;
+	const char *install_root;	/* --install-agent: that alone */
+	const char *agent;
 	unsigned settle_after, settle_timeout;
 	bool json, quiet;
 	bool done;		/* --help or --version was all */
@@ -104,6 +117,7 @@ parse_unsigned(const char *option, const char *text, unsigned max,
 enum option_id {
 	OPT_FORCE = 1, OPT_KEEP, OPT_SETTLE_AFTER, OPT_SETTLE_TIMEOUT,
 	OPT_CODEC, OPT_DELTA_MAX, OPT_STATE_DIR, OPT_JSON, OPT_QUIET,
+	OPT_INSTALL_AGENT, OPT_AGENT,
 	OPT_HELP, OPT_VERSION
 };
 
@@ -117,6 +131,8 @@ static const struct option long_options[] = {
 	{ "state-dir", required_argument, NULL, OPT_STATE_DIR },
 	{ "json", no_argument, NULL, OPT_JSON },
 	{ "quiet", no_argument, NULL, OPT_QUIET },
+	{ "install-agent", required_argument, NULL, OPT_INSTALL_AGENT },
+	{ "agent", required_argument, NULL, OPT_AGENT },
 	{ "help", no_argument, NULL, OPT_HELP },
 	{ "version", no_argument, NULL, OPT_VERSION },
 	{ NULL, 0, NULL, 0 }
@@ -166,6 +182,12 @@ parse_option(int id, const char *value, struct options *o, struct err *e)
 	case OPT_QUIET:
 		o->quiet = true;
 		return 0;
+	case OPT_INSTALL_AGENT:
+		o->install_root = value;
+		return 0;
+	case OPT_AGENT:
+		o->agent = value;
+		return 0;
 	case OPT_HELP:
 	case OPT_VERSION:
 		o->done = true;
@@ -191,11 +213,14 @@ parse_options(int argc, char **argv, struct options *o, struct err *e)
 			.codec = SF_CODEC_LZ4,
 			.by_agent = true
 		},
+		.agent = DEFAULT_AGENT,
 		.settle_timeout = SETTLE_TIMEOUT_SECONDS
 	};
 	while ((id = getopt_long(argc, argv, "", long_options, NULL)) != -1)
 		if (parse_option(id, optarg, o, e) != 0 || o->done)
 			return o->done ? 0 : -1;
+	if (o->install_root != NULL && optind == argc)
+		return 0;
 	if (optind + 1 != argc)
 		return err_set(e, ERR_USAGE, 0, "%s: see dvm-prepare --help",
 		    optind == argc ? "no template is named" :
@@ -264,6 +289,20 @@ clean(void *ctx)
 }
 
 static int
+install_agent(const struct options *o, struct err *e)
+{
+	bool with_unit;
+
+	if (pr_install_agent(o->install_root, o->agent, &with_unit, e) != 0)
+		return -1;
+	if (!o->quiet)
+		(void)printf("%s is in '%s'%s\n", PR_INSTALL_AGENT,
+		    o->install_root, with_unit ? " and starts with its boot" :
+		    ": let its init start it as its last step (dvm-agent(8))");
+	return 0;
+}
+
+static int
 run(struct options *o, int stop_fd, struct err *e)
 {
 	struct pr_seams s = { .domain = &pr_xl_ops, .interrupt_fd = stop_fd };
@@ -302,13 +341,17 @@ main(int argc, char **argv)
 		rc = err_set(&e, ERR_SYS, 0, "libsodium does not start");
 	if (rc == 0 && geteuid() != 0)
 		rc = err_set(&e, ERR_USAGE, 0, "must be run as root in dom0");
-	if (rc == 0 && (stop_fd = interrupt_fd(&e)) >= 0 &&
+	if (rc == 0 && o.install_root != NULL)
+		rc = install_agent(&o, &e);
+	else if (rc == 0 && (stop_fd = interrupt_fd(&e)) >= 0 &&
 	    pr_watch_start(clean, &o, &watch, &e) == 0) {
 		rc = run(&o, stop_fd, &e);
 		pr_watch_done(&watch);
 	} else {
 		rc = -1;
 	}
+	if (rc == 0 && fflush(stdout) != 0)
+		rc = err_set(&e, ERR_SYS, errno, "standard output");
 	if (rc == 0)
 		return 0;
 	(void)fprintf(stderr, "dvm-prepare: %s\n", e.msg);

@@ -240,6 +240,69 @@ read_disks(XLU_Config *cfg, struct pr_config *c, struct err *e)
 	return 0;
 }
 
+/* A word of printable ASCII without spaces; *text keeps its default. */
+static int
+get_word(const XLU_Config *cfg, const char *key, char *text, size_t cap,
+    struct err *e)
+{
+	const char *given;
+
+	if (xlu_cfg_get_string(cfg, key, &given, 1) != 0)
+		return 0;
+	for (const char *at = given; *at != '\0'; at++)
+		if (*at <= ' ' || *at > '~')
+			return err_set(e, ERR_INPUT, 0, "'%s' must be one "
+			    "word of printable ASCII", key);
+	if (given[0] == '\0' || strlen(given) >= cap)
+		return err_set(e, ERR_INPUT, 0, "'%s' must have 1 to %zu "
+		    "characters", key, cap - 1);
+	(void)snprintf(text, cap, "%s", given);
+	return 0;
+}
+
+/* Settings of our own, which xl does not look at; they say how the guest's
+ * agent lets it settle. */
+static int
+read_settle(const XLU_Config *cfg, struct pr_config_settle *s, struct err *e)
+{
+	const struct {
+		const char *key;
+		long value, max;
+		unsigned *to;
+	} numbers[] = {
+		{ "dvm_boot_limit", 300, 86400, &s->boot_limit },
+		{ "dvm_prerun_limit", 300, 86400, &s->prerun_limit },
+		{ "dvm_quiet_limit", 120, 86400, &s->quiet_limit },
+		{ "dvm_quiet_cpu", 10, 100, &s->quiet_cpu },
+		{ "dvm_quiet_disk", 256, 1 << 20, &s->quiet_disk },
+		{ "dvm_quiet_seconds", 3, 3600, &s->quiet_seconds },
+	};
+	char caches[8] = "keep";
+
+	*s = (struct pr_config_settle){ .user = "root" };
+	for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
+		long value = numbers[i].value;
+
+		if (get_number(cfg, numbers[i].key, numbers[i].max, &value,
+		    e) != 0)
+			return -1;
+		*numbers[i].to = (unsigned)value;
+	}
+	if (get_word(cfg, "dvm_prerun", s->prerun, sizeof(s->prerun),
+	    e) != 0 ||
+	    get_word(cfg, "dvm_user", s->user, sizeof(s->user), e) != 0 ||
+	    get_word(cfg, "dvm_caches", caches, sizeof(caches), e) != 0)
+		return -1;
+	if (s->prerun[0] != '\0' && s->prerun[0] != '/')
+		return err_set(e, ERR_INPUT, 0, "'dvm_prerun' must be an "
+		    "absolute path in the guest");
+	s->drop_caches = strcmp(caches, "drop") == 0;
+	if (!s->drop_caches && strcmp(caches, "keep") != 0)
+		return err_set(e, ERR_INPUT, 0, "'dvm_caches' must be keep or "
+		    "drop");
+	return 0;
+}
+
 /* What the parser had to say, in front of our own message: it has the line. */
 static int
 with_report(const char *said, const char *path, struct err *e)
@@ -273,7 +336,8 @@ pr_cfg_read(const char *path, struct pr_config *c, struct err *e)
 	if (xlu_cfg_readfile(cfg, c->cfg) != 0)
 		(void)err_set(e, ERR_INPUT, 0, "not a valid xl.cfg");
 	else if (check_refused(cfg, e) == 0 && read_sizes(cfg, c, e) == 0 &&
-	    read_boot_files(cfg, c, e) == 0 && read_disks(cfg, c, e) == 0)
+	    read_boot_files(cfg, c, e) == 0 && read_disks(cfg, c, e) == 0 &&
+	    read_settle(cfg, &c->settle, e) == 0)
 		rc = 0;
 	/* Only now is `said` what was written to it. */
 	if (fflush(report) == 0 && rc != 0)

@@ -75,3 +75,22 @@ pr_config_text(const struct pr_config *c, bool agent, struct pr_text *t,
 			return -1;
 	return 0;
 }
+
+int
+pr_config_settle_text(const struct pr_config_settle *s, struct pr_text *t,
+    struct err *e)
+{
+	if (pr_text_line(t, e, "prerun=%s", s->prerun) != 0 ||
+	    pr_text_line(t, e, "user=%s", s->user) != 0 ||
+	    pr_text_line(t, e, "caches=%s", s->drop_caches ? "drop" :
+	    "keep") != 0)
+		return -1;
+	if (pr_text_line(t, e, "boot_limit=%u", s->boot_limit) != 0 ||
+	    pr_text_line(t, e, "prerun_limit=%u", s->prerun_limit) != 0 ||
+	    pr_text_line(t, e, "quiet_limit=%u", s->quiet_limit) != 0)
+		return -1;
+	if (pr_text_line(t, e, "quiet_cpu=%u", s->quiet_cpu) != 0 ||
+	    pr_text_line(t, e, "quiet_disk=%u", s->quiet_disk) != 0)
+		return -1;
+	return pr_text_line(t, e, "quiet_seconds=%u", s->quiet_seconds);
+}

@@ -25,6 +25,17 @@ struct pr_config_disk {
 	uint64_t sectors;		/* of 512 bytes */
 };
 
+/* How the guest's agent is to let it settle (ident.h, dvm-prepare(8)). */
+struct pr_config_settle {
+	char prerun[256];		/* absolute, in the guest; or "" */
+	char user[33];			/* of the guest, who runs it */
+	bool drop_caches;
+	unsigned boot_limit, prerun_limit, quiet_limit;	/* seconds */
+	unsigned quiet_cpu;		/* % of all CPUs */
+	unsigned quiet_disk;		/* KiB/s */
+	unsigned quiet_seconds;
+};
+
 struct pr_config {
 	char name[PR_GEN_NAME_MAX + 1];	/* the template's */
 	char cfg[PATH_MAX];		/* absolute, as the next two */
@@ -35,6 +46,7 @@ struct pr_config {
 	uint32_t max_grant_frames;	/* 0 is Xen's own default */
 	uint32_t nr_disks;
 	struct pr_config_disk disks[PR_CONFIG_DISKS_MAX];
+	struct pr_config_settle settle;
 };
 
 /* The number that Xen's block protocol gives "xvda"; ERR_INPUT for all that
@@ -46,6 +58,10 @@ int pr_config_devid(const char *untrusted_vdev, uint32_t *devid,
  * agent=0|1, disk.count= and for each disk i from 0 disk.i.vdev=, .devid=,
  * .mode=r|w, .origin=, .sectors=, .delta= (a file in the generation). */
 int pr_config_text(const struct pr_config *c, bool agent, struct pr_text *t,
+    struct err *e);
+
+/* The lines of IDENT_PREPARE. */
+int pr_config_settle_text(const struct pr_config_settle *s, struct pr_text *t,
     struct err *e);
 
 #endif

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
- * The domain that a template is prepared in: found by its UUID, waited for,
- * suspended.
+ * The domain that a template is prepared in: found by its UUID, suspended.
  */
 #ifndef PR_DOMAIN_H
 #define PR_DOMAIN_H
@@ -27,19 +26,6 @@ int pr_domain_parse_id(const char *untrusted_id, uint8_t uuid[HV_UUID_BYTES],
 /* 1 and *info, 0 if there is none, -1. */
 int pr_domain_find(const struct pr_seams *s, const uint8_t *uuid,
     struct hv_domain_info *info, struct err *e);
-
-struct pr_domain_settle {
-	uint32_t domid;
-	bool by_agent;		/* else just so many seconds */
-	unsigned seconds;	/* to wait, or to wait for the agent at most */
-	/* Called about once a second; NULL for none. */
-	void (*progress)(void *ctx, unsigned seconds_left);
-	void *progress_ctx;
-};
-
-/* ERR_TIMEOUT without a word from the agent; ERR_INPUT if the guest ends. */
-int pr_domain_settle(const struct pr_seams *s,
-    const struct pr_domain_settle *settle, struct err *e);
 
 /* Asks the guest to suspend itself and waits until it has. */
 int pr_domain_suspend(const struct pr_seams *s, uint32_t domid,

@@ -16,6 +16,7 @@
 #include "pr_domain_end.h"
 #include "pr_make.h"
 #include "pr_record.h"
+#include "pr_settle.h"
 #include "pr_undo.h"
 #include "pr_verify.h"
 
@@ -91,26 +92,30 @@ boot(struct pr_make *m, struct err *e)
 }
 
 static void
-settling(void *ctx, unsigned seconds_left)
+settling(void *ctx, const char *agent_step, unsigned seconds_left)
 {
 	struct pr_make *m = ctx;
 
-	pr_report_note(m->report, m->params->by_agent ? "waiting for the agent "
-	    "for %u s more" : "%u s to go", seconds_left);
+	if (agent_step[0] != '\0')
+		pr_report_note(m->report, "%s", agent_step);
+	else
+		pr_report_note(m->report, m->params->by_agent ? "waiting for "
+		    "the agent for %u s more" : "%u s to go", seconds_left);
 }
 
 static int
 settle(struct pr_make *m, struct err *e)
 {
-	const struct pr_domain_settle settle = {
+	const struct pr_settle_params settle = {
 		.domid = m->domid,
 		.by_agent = m->params->by_agent,
 		.seconds = m->params->settle_seconds,
+		.how = &m->params->config->settle,
 		.progress = settling,
 		.progress_ctx = m
 	};
 
-	return pr_domain_settle(m->seams, &settle, e);
+	return pr_settle(m->seams, &settle, &m->result->settled, e);
 }
 
 static int
@@ -181,6 +186,8 @@ record(struct pr_make *m, struct err *e)
 		.interrupt_fd = m->seams->interrupt_fd,
 		.progress = recording,
 		.progress_ctx = m,
+		.launch_magic = m->params->by_agent ?
+		    m->result->settled.magic : NULL,
 		.memory_kb = m->params->config->memory_kb,
 		.codec = m->params->codec,
 		.host_key = m->host_key

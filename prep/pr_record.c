@@ -15,6 +15,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "launch_page.h"
 #include "pr_clock.h"
 #include "pr_record.h"
 #include "pr_stream.h"
@@ -36,6 +37,8 @@ struct reader {
 	bool ended;		/* end of file met */
 	struct sf_writer *writer;
 	uint64_t nr_pages;
+	uint64_t launch_gfn;
+	unsigned nr_launch_pages;
 	uint64_t reported_ns;
 };
 
@@ -112,7 +115,14 @@ take_page(void *ctx, uint64_t gfn, const uint8_t *page, struct err *e)
 {
 	struct reader *r = ctx;
 
+	const uint8_t *magic = r->params->launch_magic;
+
 	r->nr_pages++;
+	if (magic != NULL && memcmp(page, magic, LAUNCH_PAGE_MAGIC_BYTES) ==
+	    0 && launch_page_is_waiting(page)) {
+		r->nr_launch_pages++;
+		r->launch_gfn = gfn;
+	}
 	return sf_writer_page(r->writer, gfn, page, e);
 }
 
@@ -128,6 +138,11 @@ finish(const struct reader *r, const struct sf_state *given,
 {
 	struct sf_state state = *given;
 
+	if (r->params->launch_magic != NULL && r->nr_launch_pages != 1)
+		return err_set(e, ERR_INPUT, 0, "the guest's memory has %u "
+		    "launch pages, not one: is its agent of this version?",
+		    r->nr_launch_pages);
+	state.launch_gfn = r->launch_gfn;
 	state.tsc_mode = s->tsc_mode;
 	state.tsc_khz = s->tsc_khz;
 	state.tsc_nsec = s->tsc_nsec;

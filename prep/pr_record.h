@@ -20,6 +20,9 @@ struct pr_record_params {
 	/* Called now and then with the pages seen so far; NULL for none. */
 	void (*progress)(void *ctx, uint64_t nr_pages);
 	void *progress_ctx;
+	/* Exactly one page must be a waiting launch page with this magic; it
+	 * goes into the state.  NULL: there is none. */
+	const uint8_t *launch_magic;
 	int savefile_fd;		/* empty, for read and write */
 	uint64_t memory_kb;		/* the guest's, to size the tables */
 	enum sf_codec codec;
@@ -27,8 +30,8 @@ struct pr_record_params {
 };
 
 /* *state comes with everything that is not in the stream (which is all but
- * tsc_*, cpuid, msrs, hvm_*) and is as before on return.  The domain stays,
- * suspended.  The file is not synced. */
+ * tsc_*, cpuid, msrs, hvm_*, launch_gfn) and is as before on return.  The
+ * domain stays, suspended.  The file is not synced. */
 int pr_record(const struct pr_record_params *p, struct sf_state *state,
     struct sf_writer_stats *stats, struct err *e);
 

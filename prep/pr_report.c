@@ -74,6 +74,21 @@ pr_report_step(struct pr_report *r, const char *name)
 	pr_report_note(r, "%s", "");
 }
 
+/* What the agent told, if there was one. */
+static void
+print_settled(const struct pr_settled *s, FILE *out)
+{
+	if (s->total_kb == 0)
+		return;
+	(void)fprintf(out, "settled:");
+	for (unsigned i = 0; i < PR_SETTLE_STEPS; i++)
+		(void)fprintf(out, "%s %s %.1f s", i == 0 ? "" : ",",
+		    pr_settle_step_name(i), (double)s->step_ms[i] / 1e3);
+	(void)fprintf(out, "\nguest:  %.1f of %.1f MB in use, %.1f MB of it "
+	    "page cache\n", (double)(s->total_kb - s->free_kb) / 1024,
+	    (double)s->total_kb / 1024, (double)s->cached_kb / 1024);
+}
+
 void
 pr_report_text(const struct pr_report *r, const char *template_name,
     const struct pr_result *result, FILE *out)
@@ -90,6 +105,7 @@ pr_report_text(const struct pr_report *r, const char *template_name,
 		total += r->steps[i].ns;
 	(void)fprintf(out, "%s: generation %s is ready, after %.1f s\n",
 	    template_name, result->id, seconds(total));
+	print_settled(&result->settled, out);
 	(void)fprintf(out, "memory: %" PRIu64 " pages resident, %" PRIu64
 	    " of them zero, %" PRIu64 " recorded (%.1f MB)\n", s->nr_pages,
 	    s->nr_zero_pages, s->nr_data_pages,
@@ -123,7 +139,16 @@ pr_report_json(const struct pr_report *r, const char *template_name,
 			(void)fprintf(out, "%s\"%s\":%.3f",
 			    i == 0 ? "" : ",", r->steps[i].name,
 			    seconds(r->steps[i].ns));
-		(void)fprintf(out, "}");
+		(void)fprintf(out, "},\"settle_ms\":{");
+		for (unsigned i = 0; i < PR_SETTLE_STEPS; i++)
+			(void)fprintf(out, "%s\"%s\":%" PRIu64,
+			    i == 0 ? "" : ",", pr_settle_step_name(i),
+			    result->settled.step_ms[i]);
+		(void)fprintf(out, "},\"guest_total_kb\":%" PRIu64
+		    ",\"guest_free_kb\":%" PRIu64
+		    ",\"guest_cached_kb\":%" PRIu64,
+		    result->settled.total_kb, result->settled.free_kb,
+		    result->settled.cached_kb);
 	}
 	(void)fprintf(out, "}\n");
 }

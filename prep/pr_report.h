@@ -10,6 +10,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "pr_settle.h"
 #include "sf_writer.h"
 
 #define PR_REPORT_STEPS_MAX 8
@@ -31,6 +32,7 @@ struct pr_result {
 	bool up_to_date;	/* nothing was done */
 	unsigned nr_undone;	/* leftovers of earlier runs, removed */
 	char id[64];		/* of the generation */
+	struct pr_settled settled;
 	struct sf_writer_stats stats;
 	uint64_t savefile_bytes;	/* the whole file */
 	uint64_t delta_bytes;	/* on disk, of all deltas */

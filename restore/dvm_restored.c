@@ -30,8 +30,8 @@ static const char usage_text[] =
 "  -j, --json               print one JSON object a launch instead\n"
 "  -r, --resident           decode the image into memory once, ahead\n"
 "  -w, --workers N          threads that load memory (default: CPUs, max 4)\n"
-"  -a, --answer-timeout S   wait S seconds for the guest's agent (default 60;\n"
-"                           0: do not wait)\n"
+"  -a, --answer-timeout S   destroy it if its agent has not taken on its\n"
+"                           identity S seconds after its start (default 60)\n"
 "  -m, --store-max MIB      RAM for each disk's writes (default 1024)\n"
 "  -s, --state-dir DIR      where generations are (default\n"
 "                           " IDENT_STATE_DIR ")\n"
@@ -39,17 +39,17 @@ static const char usage_text[] =
 "  -V, --version            the version\n";
 
 static int
-number(const char *text, unsigned long max, const char *what,
-    unsigned long *value, struct err *e)
+number(const char *text, unsigned long min, unsigned long max,
+    const char *what, unsigned long *value, struct err *e)
 {
 	char *end;
 
 	errno = 0;
 	*value = strtoul(text, &end, 10);
 	if (*text < '0' || *text > '9' || *end != '\0' || errno != 0 ||
-	    *value > max)
+	    *value < min || *value > max)
 		return err_set(e, ERR_USAGE, 0, "%s: \"%s\" is not a number "
-		    "from 0 to %lu", what, text, max);
+		    "from %lu to %lu", what, text, min, max);
 	return 0;
 }
 
@@ -82,12 +82,12 @@ parse(int argc, char **argv, struct rs_once_params *p, struct err *e)
 			p->template_arg = optarg;
 			break;
 		case 'n':
-			if (number(optarg, 1000000, "--count", &v, e) != 0)
+			if (number(optarg, 0, 1000000, "--count", &v, e) != 0)
 				return -1;
 			p->count = (unsigned)v;
 			break;
 		case 'd':
-			if (number(optarg, 86400, "--destroy-after", &v,
+			if (number(optarg, 0, 86400, "--destroy-after", &v,
 			    e) != 0)
 				return -1;
 			p->destroy_after_s = (int)v;
@@ -102,19 +102,19 @@ parse(int argc, char **argv, struct rs_once_params *p, struct err *e)
 			p->resident = true;
 			break;
 		case 'w':
-			if (number(optarg, RS_LOAD_WORKERS_MAX, "--workers",
+			if (number(optarg, 1, RS_LOAD_WORKERS_MAX, "--workers",
 			    &v, e) != 0)
 				return -1;
 			p->launch.nr_workers = (unsigned)v;
 			break;
 		case 'a':
-			if (number(optarg, 3600, "--answer-timeout", &v,
+			if (number(optarg, 1, 3600, "--answer-timeout", &v,
 			    e) != 0)
 				return -1;
 			p->answer_timeout_s = (unsigned)v;
 			break;
 		case 'm':
-			if (number(optarg, 1u << 24, "--store-max", &v,
+			if (number(optarg, 1, 1u << 24, "--store-max", &v,
 			    e) != 0)
 				return -1;
 			p->launch.store_bytes = (uint64_t)v << 20;

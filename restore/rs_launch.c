@@ -11,11 +11,12 @@
 #include <time.h>
 
 #include "ident.h"
+#include "launch_page.h"
 #include "rs_launch.h"
 #include "rs_names.h"
 #include "rs_nodes.h"
 
-#define UNDO_TIMEOUT_MS 10000
+#define UNDO_TIMEOUT_MS 30000
 
 uint64_t
 rs_launch_now_ns(void)
@@ -30,7 +31,8 @@ const char *
 rs_launch_stage_name(enum rs_stage stage)
 {
 	static const char *const names[RS_STAGES] = { "create", "disks",
-	    "nodes", "backend", "load", "state", "introduce", "unpause" };
+	    "nodes", "backend", "load", "state", "introduce", "unpause",
+	    "answer" };
 
 	return names[stage];
 }
@@ -160,6 +162,36 @@ wait_backends(const struct rs_env *env, const struct rs_domain *d,
 	return 0;
 }
 
+/* Who it is goes straight into the guest's memory; the seed is nowhere else
+ * once this is back. */
+static int
+fill_launch_page(const struct rs_template *t, const struct rs_domain *d,
+    struct err *e)
+{
+	uint8_t *page;
+	struct launch_page p = { .launch_id = launch_page_id(d->uuid) };
+	struct timespec now;
+
+	if (!t->has_agent)
+		return 0;
+	page = rs_load_data_page(d->load, t->launch_page);
+	if (!launch_page_is_waiting(page))
+		return err_set(e, ERR_STALE, 0, "the template's agent is of "
+		    "another version: install it again and run dvm-prepare "
+		    "--force");
+	memcpy(p.uuid, d->uuid, sizeof(p.uuid));
+	(void)snprintf(p.name, sizeof(p.name), "%s", d->name);
+	(void)snprintf(p.host_name, sizeof(p.host_name), "%s", d->name);
+	if (getrandom(p.seed, sizeof(p.seed), 0) != sizeof(p.seed))
+		return err_set(e, ERR_SYS, errno, "cannot make a seed");
+	(void)clock_gettime(CLOCK_REALTIME, &now);
+	p.wall_clock_ns = (uint64_t)now.tv_sec * 1000000000u +
+	    (uint64_t)now.tv_nsec;
+	launch_page_fill(page, &p);
+	explicit_bzero(&p, sizeof(p));
+	return 0;
+}
+
 /* All between the created domain and the running one. */
 static int
 build(const struct rs_env *env, const struct rs_template *t,
@@ -199,6 +231,8 @@ build(const struct rs_env *env, const struct rs_template *t,
 	    channels->store_gfn, channels->store_port, e) != 0)
 		return -1;
 	stage_end(timings, RS_STAGE_INTRODUCE);
+	if (fill_launch_page(t, d, e) != 0)
+		return -1;
 	if (env->hv->ops->unpause(env->hv, d->domid, e) != 0)
 		return -1;
 	stage_end(timings, RS_STAGE_UNPAUSE);

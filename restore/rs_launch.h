@@ -28,7 +28,7 @@ struct rs_launch_params {
 	unsigned backend_timeout_ms;
 };
 
-/* Stages in the order they end, in ns since the request. */
+/* Stages in the order they end, in ns since the request.  0: not reached. */
 enum rs_stage {
 	RS_STAGE_CREATE,	/* empty domain, memory claimed */
 	RS_STAGE_DISKS,		/* copy-on-write disks */
@@ -38,6 +38,7 @@ enum rs_stage {
 	RS_STAGE_STATE,		/* context, grants */
 	RS_STAGE_INTRODUCE,
 	RS_STAGE_UNPAUSE,	/* the guest runs */
+	RS_STAGE_ANSWER,	/* it has its identity; rs_answer_wait() */
 	RS_STAGES
 };
 

@@ -255,6 +255,18 @@ rs_load_wait(struct rs_load *l, struct rs_load_counts *counts, struct err *e)
 	return 0;
 }
 
+uint8_t *
+rs_load_data_page(const struct rs_load *l, size_t number)
+{
+	const struct rs_plan *plan = l->source.plan;
+	size_t t = 0;
+
+	while (number >= plan->tasks[t].first_page + plan->tasks[t].nr_pages)
+		t++;
+	return (uint8_t *)l->mappings[t].addr +
+	    (number - plan->tasks[t].first_page) * SF_PAGE_BYTES;
+}
+
 void
 rs_load_free(struct rs_load *l)
 {

@@ -47,6 +47,9 @@ struct rs_load *rs_load_start(struct hv *hv, uint32_t domid,
 /* Waits for the workers; -1 and the first error if one failed.  Once. */
 int rs_load_wait(struct rs_load *load, struct rs_load_counts *counts,
     struct err *e);
+/* Where page `number` of plan->data_gfns is mapped, once rs_load_wait() is
+ * back and until rs_load_free(). */
+uint8_t *rs_load_data_page(const struct rs_load *load, size_t number);
 /* Unmaps all and frees; waits first if rs_load_wait() was not called.  Takes
  * NULL.  Dear in a PV dom0, so it belongs after the unpause. */
 void rs_load_free(struct rs_load *load);

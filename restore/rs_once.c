@@ -12,13 +12,14 @@
 #include <unistd.h>
 
 #include "ident.h"
+#include "rs_answer.h"
 #include "rs_names.h"
 #include "rs_once.h"
 
 /* How often a kept disposable is looked at. */
 #define LOOK_MS 200
 #define ANSWER_SLICE_NS 1000000000ull
-#define DESTROY_TIMEOUT_MS 10000
+#define DESTROY_TIMEOUT_MS 30000
 
 struct live {
 	struct rs_domain domain;
@@ -42,22 +43,17 @@ seconds(uint64_t ns)
 
 static void
 print_json(const struct once *o, const struct rs_domain *d,
-    const struct rs_timings *t, uint64_t answer_ns)
+    const struct rs_timings *t)
 {
 	/* Names and UUIDs are our own: nothing to escape. */
 	(void)printf("{\"name\":\"%s\",\"domid\":%u,\"uuid\":\"%s\","
 	    "\"template\":\"%s\",\"stages_s\":{", d->name, d->domid,
 	    d->uuid_text, o->template.gen.template_name);
-	for (int i = 0; i < RS_STAGES; i++)
+	for (int i = 0; i < RS_STAGES && t->end_ns[i] != 0; i++)
 		(void)printf("%s\"%s\":%.6f", i > 0 ? "," : "",
 		    rs_launch_stage_name((enum rs_stage)i),
 		    seconds(t->end_ns[i]));
-	(void)printf("},\"answer_s\":");
-	if (answer_ns != 0)
-		(void)printf("%.6f", seconds(answer_ns));
-	else
-		(void)printf("null");
-	(void)printf(",\"populate_s\":%.6f,\"superpages\":%llu,"
+	(void)printf("},\"populate_s\":%.6f,\"superpages\":%llu,"
 	    "\"single_pages\":%llu,\"split_superpages\":%llu,"
 	    "\"pages_mapped\":%llu,\"bytes_copied\":%llu,"
 	    "\"data_bytes\":%llu,\"store_requests\":%llu}\n",
@@ -73,22 +69,23 @@ print_json(const struct once *o, const struct rs_domain *d,
 
 static void
 print_launch(const struct once *o, const struct rs_domain *d,
-    const struct rs_timings *t, uint64_t answer_ns)
+    const struct rs_timings *t)
 {
 	uint64_t before = 0;
 
 	if (o->p->output == RS_ONCE_JSON) {
-		print_json(o, d, t, answer_ns);
+		print_json(o, d, t);
 		return;
 	}
 	(void)printf("%s domid %u: running after %.3f s", d->name, d->domid,
 	    seconds(t->end_ns[RS_STAGE_UNPAUSE]));
-	if (answer_ns != 0)
-		(void)printf(", answered after %.3f s", seconds(answer_ns));
+	if (t->end_ns[RS_STAGE_ANSWER] != 0)
+		(void)printf(", answered after %.3f s",
+		    seconds(t->end_ns[RS_STAGE_ANSWER]));
 	(void)printf("\n");
 	if (o->p->output != RS_ONCE_TIMINGS)
 		return;
-	for (int i = 0; i < RS_STAGES; i++) {
+	for (int i = 0; i < RS_STAGES && t->end_ns[i] != 0; i++) {
 		(void)printf("  %-10s %8.1f ms  (ends at %.1f ms)\n",
 		    rs_launch_stage_name((enum rs_stage)i),
 		    seconds(t->end_ns[i] - before) * 1e3,
@@ -97,77 +94,21 @@ print_launch(const struct once *o, const struct rs_domain *d,
 	}
 }
 
-/* Has it ended by itself, or did somebody else end it? */
-static int
-has_ended(const struct once *o, const struct rs_domain *d, bool *ended,
-    struct err *e)
-{
-	struct hv_domain_info info;
-	int found;
-
-	found = o->env->hv->ops->info(o->env->hv, d->domid, &info, e);
-	if (found < 0)
-		return -1;
-	*ended = found == 0 || info.dying || info.shutdown ||
-	    memcmp(info.uuid, d->uuid, HV_UUID_BYTES) != 0;
-	return 0;
-}
-
-/* -1 if it did not answer in time; it is the caller's to end. */
-static int
-wait_answer(const struct once *o, const struct rs_domain *d,
-    const struct rs_timings *t, uint64_t *answer_ns, struct err *e)
-{
-	char path[96], domid[16];
-	const char *paths[] = { path }, *want[] = { domid };
-	uint64_t deadline_ns = rs_launch_now_ns() +
-	    o->p->answer_timeout_s * 1000000000ull;
-	uint64_t slice_ns;
-	bool ended = false;
-	int rc;
-
-	*answer_ns = 0;
-	if (o->p->answer_timeout_s == 0 || !o->template.has_agent)
-		return 0;
-	(void)snprintf(path, sizeof(path), "/local/domain/%u/"
-	    IDENT_AGENT_ANSWER, d->domid);
-	(void)snprintf(domid, sizeof(domid), "%u", d->domid);
-	/* In slices, so as not to wait for a guest that is dead. */
-	do {
-		slice_ns = rs_launch_now_ns() + ANSWER_SLICE_NS;
-		rc = o->env->store->ops->wait(o->env->store, paths, want, 1,
-		    slice_ns < deadline_ns ? slice_ns : deadline_ns,
-		    o->signal_fd, e);
-		if (rc != 0 && e->code == ERR_TIMEOUT &&
-		    has_ended(o, d, &ended, e) != 0)
-			return -1;
-	} while (rc != 0 && e->code == ERR_TIMEOUT && !ended &&
-	    slice_ns < deadline_ns);
-	if (ended)
-		return err_set(e, ERR_XEN, 0, "%s ended before it answered: "
-		    "see its console in /var/log/xen/console and `xl dmesg`",
-		    d->name);
-	if (rc != 0)
-		return err_prefix(e, "%s did not answer", d->name);
-	*answer_ns = rs_launch_now_ns() - t->start_ns;
-	return 0;
-}
-
 static int
 launch_one(struct once *o, struct err *e)
 {
 	struct live *l = &o->live[o->nr_live];
 	struct rs_timings timings;
-	uint64_t answer_ns;
 
 	if (rs_launch(o->env, &o->template, &o->p->launch, &l->domain,
 	    &timings, e) != 0)
 		return -1;
 	o->nr_live++;
-	if (wait_answer(o, &l->domain, &timings, &answer_ns, e) != 0)
+	if (rs_answer_wait(o->env, &o->template, &l->domain,
+	    o->p->answer_timeout_s, o->signal_fd, &timings, e) != 0)
 		return -1;
 	rs_launch_finish(&l->domain);
-	print_launch(o, &l->domain, &timings, answer_ns);
+	print_launch(o, &l->domain, &timings);
 	if (fflush(stdout) != 0)
 		return err_set(e, ERR_SYS, errno, "standard output");
 	l->destroy_ns = o->p->destroy_after_s < 0 ? 0 : rs_launch_now_ns() +
@@ -189,7 +130,8 @@ reap(struct once *o, bool all, struct err *e)
 		struct err *to = rc == 0 ? e : &later;
 		bool due = all || (l->destroy_ns != 0 && l->destroy_ns <= now);
 
-		if (!due && has_ended(o, &l->domain, &due, to) != 0)
+		if (!due && rs_answer_has_ended(o->env, &l->domain, &due,
+		    to) != 0)
 			rc = -1;
 		if (due && rs_launch_destroy(o->env, &l->domain,
 		    DESTROY_TIMEOUT_MS, to) != 0) {
@@ -284,6 +226,10 @@ rs_once(const struct rs_once_params *p, struct rs_env *env, struct err *e)
 	if (rs_template_open(&tp, env->hv, env->disk, &o.template, e) != 0)
 		goto out;
 	is_open = true;
+	if (!o.template.has_agent)
+		(void)fprintf(stderr, "warning: template %s was prepared "
+		    "without dvm-agent: its disposables share random numbers, "
+		    "host name and clock\n", name);
 	env->names_fd = rs_names_open(p->state_dir, e);
 	if (env->names_fd < 0)
 		goto out;

@@ -21,7 +21,7 @@ struct rs_once_params {
 	const char *state_dir;
 	unsigned count;
 	int destroy_after_s;		/* -1: until it ends by itself */
-	unsigned answer_timeout_s;	/* 0: do not wait for the agent */
+	unsigned answer_timeout_s;
 	bool resident;
 	enum rs_once_output output;
 	struct rs_launch_params launch;

@@ -114,6 +114,27 @@ check_state(const struct rs_template *t, const struct hv_host *host,
 	return pr_key_check(&s->key, &s->config, host, e);
 }
 
+/* The launch page must be one that the load maps and fills. */
+static int
+find_launch_page(struct rs_template *t, struct err *e)
+{
+	const struct sf_state *s = sf_reader_state(t->reader);
+	uint64_t agent;
+
+	if (sf_state_text_get_u64(&s->config, "agent", &agent, e) != 0)
+		return -1;
+	t->has_agent = agent != 0;
+	if (!t->has_agent)
+		return 0;
+	while (t->launch_page < t->plan.nr_data &&
+	    t->plan.data_gfns[t->launch_page] != s->launch_gfn)
+		t->launch_page++;
+	if (t->launch_page < t->plan.nr_data)
+		return 0;
+	return err_set(e, ERR_STALE, 0, "the savefile has no launch page: "
+	    "run dvm-prepare --force");
+}
+
 /* A path names one file, not any of its name. */
 static int
 check_cfg_path(const struct rs_template *t, const char *untrusted_path,
@@ -142,7 +163,6 @@ rs_template_open(const struct rs_template_params *p, struct hv *hv,
 	uint8_t key[SF_KEY_BYTES];
 	struct hv_host *host;
 	struct err ignored;
-	char agent[4];
 
 	memset(t, 0, sizeof(*t));
 	t->gen.savefile_fd = -1;
@@ -159,9 +179,8 @@ rs_template_open(const struct rs_template_params *p, struct hv *hv,
 	    check_state(t, host, e) != 0)
 		goto fail;
 	t->frames_are_zero = host->scrub_domheap;
-	t->has_agent = sf_state_text_get(&sf_reader_state(t->reader)->config,
-	    "agent", agent, sizeof(agent), e) == 0 && agent[0] == '1';
-	if (rs_plan_make(sf_reader_image(t->reader), &t->plan, e) != 0)
+	if (rs_plan_make(sf_reader_image(t->reader), &t->plan, e) != 0 ||
+	    find_launch_page(t, e) != 0)
 		goto fail;
 	if (p->resident ? make_resident(t, e) != 0 :
 	    sf_reader_prefault(t->reader, e) != 0)

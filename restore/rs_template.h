@@ -32,7 +32,8 @@ struct rs_template {
 	uint8_t *resident;	/* mapped, or NULL: rs_load_source.resident */
 	size_t resident_bytes;
 	bool frames_are_zero;	/* of this host */
-	bool has_agent;		/* it will answer */
+	bool has_agent;		/* it takes its identity and answers */
+	size_t launch_page;	/* with an agent: its number in data_gfns */
 	uint64_t base_id;	/* random, in the names of its bases */
 	uint32_t nr_disks;
 	struct rs_template_disk disks[RS_DISKS_MAX];

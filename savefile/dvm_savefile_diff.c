@@ -94,6 +94,7 @@ diff_state(const struct sf_state *a, const struct sf_state *b)
 	    b->tsc_incarnation);
 	d |= diff_u64("max_grant_frames", a->max_grant_frames,
 	    b->max_grant_frames);
+	d |= diff_u64("launch_gfn", a->launch_gfn, b->launch_gfn);
 	d |= diff_blob("cpuid", &a->cpuid, &b->cpuid);
 	d |= diff_blob("msrs", &a->msrs, &b->msrs);
 	d |= diff_blob("hvm_context", &a->hvm_context, &b->hvm_context);

@@ -149,6 +149,7 @@ print_json(const struct sf_header *h, const struct sf_state *s,
 	json_u64("tsc_nsec", s->tsc_nsec);
 	json_u64("tsc_incarnation", s->tsc_incarnation);
 	json_u64("max_grant_frames", s->max_grant_frames);
+	json_u64("launch_gfn", s->launch_gfn);
 	json_u64("cpuid_bytes", s->cpuid.len);
 	json_u64("msrs_bytes", s->msrs.len);
 	json_u64("hvm_context_bytes", s->hvm_context.len);

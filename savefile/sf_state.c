@@ -26,7 +26,7 @@ enum platform_offset {
 	PLAT_TSC_NSEC = 56,
 	PLAT_TSC_INCARNATION = 64,
 	PLAT_MAX_GRANT_FRAMES = 68,
-	PLAT_RESERVED = 72
+	PLAT_LAUNCH_GFN = 72
 };
 
 /* What each record must look like; by type, of which 0 is none. */
@@ -88,6 +88,7 @@ encode_platform(const struct sf_state *s, uint8_t *p)
 	sf_put_u64(p + PLAT_TSC_NSEC, s->tsc_nsec);
 	sf_put_u32(p + PLAT_TSC_INCARNATION, s->tsc_incarnation);
 	sf_put_u32(p + PLAT_MAX_GRANT_FRAMES, s->max_grant_frames);
+	sf_put_u64(p + PLAT_LAUNCH_GFN, s->launch_gfn);
 }
 
 void
@@ -198,6 +199,7 @@ decode_platform(const uint8_t *p, struct sf_state *s, struct err *e)
 	s->tsc_nsec = sf_get_u64(p + PLAT_TSC_NSEC);
 	s->tsc_incarnation = sf_get_u32(p + PLAT_TSC_INCARNATION);
 	s->max_grant_frames = sf_get_u32(p + PLAT_MAX_GRANT_FRAMES);
+	s->launch_gfn = sf_get_u64(p + PLAT_LAUNCH_GFN);
 	if (s->guest_type != SF_GUEST_PVH)
 		return err_set(e, ERR_INPUT, 0, "record PLATFORM: guest type "
 		    "%" PRIu32 " is unknown, only PVH (%u) is known",
@@ -215,10 +217,6 @@ decode_platform(const uint8_t *p, struct sf_state *s, struct err *e)
 	    PLAT_TSC_MODE)
 		return err_set(e, ERR_INPUT, 0, "record PLATFORM: xen_extra "
 		    "is not padded with zeros");
-	if (sf_first_nonzero(p, PLAT_RESERVED, SF_PLATFORM_BYTES) <
-	    SF_PLATFORM_BYTES)
-		return err_set(e, ERR_INPUT, 0, "record PLATFORM: a reserved "
-		    "byte is not zero");
 	return 0;
 }
 

@@ -47,6 +47,7 @@ struct sf_state {
 	uint64_t tsc_nsec;
 	uint32_t tsc_incarnation;
 	uint32_t max_grant_frames;	/* as XEN_DOMCTL_createdomain */
+	uint64_t launch_gfn;		/* of the launch page; 0: none */
 	struct sf_blob cpuid, msrs, hvm_context, hvm_params;
 	/* Lines "name=value\n" of printable ASCII (0x20 to 0x7e), names not
 	 * empty and unique; the first '=' ends a name. */
@@ -56,7 +57,7 @@ struct sf_state {
 /* PLATFORM payload: guest_type u32, nr_vcpus u32, max_mem_kb u64,
  * target_mem_kb u64, xen_major u32, xen_minor u32, xen_extra 16 bytes,
  * tsc_mode u32, tsc_khz u32, tsc_nsec u64, tsc_incarnation u32,
- * max_grant_frames u32, 8 zero bytes. */
+ * max_grant_frames u32, launch_gfn u64. */
 #define SF_PLATFORM_BYTES 80u
 
 size_t sf_state_encoded_bytes(const struct sf_state *s);

@@ -200,6 +200,7 @@ sf_build_state(uint64_t seed, uint32_t nr_vcpus, size_t context_bytes,
 	s->tsc_nsec = UINT64_C(0x123456789abc);
 	s->tsc_incarnation = 1;
 	s->max_grant_frames = 64;
+	s->launch_gfn = UINT64_C(0x1234567890);
 	s->cpuid = (struct sf_blob){ room->cpuid, sizeof(room->cpuid) };
 	s->msrs = (struct sf_blob){ room->msrs, sizeof(room->msrs) };
 	s->hvm_context = (struct sf_blob){ room->context, context_bytes };

@@ -98,7 +98,6 @@ def check_platform(p):
     extra = p[32:48].rstrip(b"\0")
     need(len(extra) <= 15 and all(0x20 <= c <= 0x7e for c in extra),
          "xen_extra")
-    need(zero(p, 72, 80), "reserved in PLATFORM")
 
 
 def check_text(p):

@@ -10,6 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "launch_page.h"
+
 #define T_PR_NR_LEAVES 3u
 #define T_PR_NR_MSRS 2u
 #define T_PR_NR_PARAMS 4u
@@ -77,6 +79,11 @@ t_pr_record(struct t_pr_stream *s, uint32_t type, const void *body, size_t len)
 	t_pr_fill(s, 0, (8 - len % 8) % 8);
 }
 
+/* One page is a launch page, with the magic "MMM...". */
+#define T_PR_LAUNCH_GFN 100u
+#define T_PR_LAUNCH_MAGIC "4d4d4d4d4d4d4d4d4d4d4d4d4d4d4d4d" \
+	"4d4d4d4d4d4d4d4d4d4d4d4d4d4d4d4d"
+
 /* What page `gfn` holds: every third is zero, every third is noise. */
 static inline void
 t_pr_page(uint64_t gfn, uint8_t page[4096])
@@ -91,6 +98,12 @@ t_pr_page(uint64_t gfn, uint8_t page[4096])
 		x ^= x >> 7;
 		x ^= x << 17;
 		page[i] = (uint8_t)x;
+	}
+	if (gfn == T_PR_LAUNCH_GFN) {
+		uint8_t magic[LAUNCH_PAGE_MAGIC_BYTES];
+
+		memset(magic, 'M', sizeof(magic));
+		launch_page_make(page, magic);
 	}
 }
 

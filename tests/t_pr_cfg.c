@@ -48,6 +48,41 @@ test_good(void)
 	    "more settings; an empty list of interfaces is none (%s)", e.msg);
 }
 
+/* The settings of our own, as they reach the agent. */
+static void
+test_settle(void)
+{
+	static const struct {
+		const char *line, *named;
+	} bad[] = {
+		{ "dvm_prerun=\"prerun\"", "absolute" },
+		{ "dvm_prerun=\"/a b\"", "one word" },
+		{ "dvm_prerun=\"\"", "dvm_prerun" },
+		{ "dvm_user=\"a-user-with-a-name-longer-than-32-characters\"",
+		    "dvm_user" },
+		{ "dvm_caches=\"some\"", "keep or drop" },
+		{ "dvm_quiet_cpu=101", "dvm_quiet_cpu" },
+		{ "dvm_boot_limit=0", "dvm_boot_limit" },
+	};
+	struct pr_config c;
+	char buf[1024];
+	struct pr_text t = { .buf = buf, .cap = sizeof(buf) };
+	struct err e;
+
+	ok(read_cfg("dvm_prerun=\"/usr/bin/warm\"\ndvm_user=\"user\"\n"
+	    "dvm_caches=\"drop\"\ndvm_quiet_cpu=50", &c, &e) == 0 &&
+	    pr_config_settle_text(&c.settle, &t, &e) == 0,
+	    "settings for the agent (%s)", e.msg);
+	ok(strcmp(buf, "prerun=/usr/bin/warm\nuser=user\ncaches=drop\n"
+	    "boot_limit=300\nprerun_limit=300\nquiet_limit=120\n"
+	    "quiet_cpu=50\nquiet_disk=256\nquiet_seconds=3\n") == 0,
+	    "as it reads them");
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		ok(read_cfg(bad[i].line, &c, &e) == -1 && e.code == ERR_INPUT &&
+		    strstr(e.msg, bad[i].named) != NULL, "refused: %s (%s)",
+		    bad[i].line, e.msg);
+}
+
 static void
 test_disks(void)
 {
@@ -180,6 +215,7 @@ main(void)
 {
 	t_pr_files_make(&files);
 	test_good();
+	test_settle();
 	test_disks();
 	test_refused();
 	test_devid();

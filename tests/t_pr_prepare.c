@@ -46,7 +46,8 @@ struct host {
 	enum stop stop;
 	unsigned nr_tidied;
 	bool guest_dies;
-	bool agent_is_silent;
+	bool agent_is_silent, agent_fails;
+	const char *agent_says;
 };
 
 /* The seams' callbacks that have no context of their own. */
@@ -151,8 +152,13 @@ start(void *ctx, const struct pr_start *s, struct err *e)
 	put(h, DOMAINS, domid, "memory/target", "16384");
 	put(h, DOMAINS, domid, "control/shutdown", "");
 	put(h, "/libxl", domid, "type", "pvh");
-	if (!h->agent_is_silent)
-		put(h, DOMAINS, domid, IDENT_AGENT_SETTLED, "1");
+	if (h->agent_fails)
+		put(h, DOMAINS, domid, IDENT_AGENT_FAILED,
+		    "prerun: \033[31mno");
+	else if (!h->agent_is_silent)
+		put(h, DOMAINS, domid, IDENT_AGENT_SETTLED, h->agent_says);
+	put(h, DOMAINS, domid, IDENT_AGENT_REPORT, "boot_ms=1200 quiet_ms=3 "
+	    "nonsense total_kb=16000 free_kb=x cached_kb=99");
 	if (h->stop == STOP_IN_START)
 		ask_to_stop(h);
 	if (h->guest_dies)
@@ -183,6 +189,7 @@ make_host(struct host *h)
 
 	memset(h, 0, sizeof(*h));
 	the_host = h;
+	h->agent_says = T_PR_LAUNCH_MAGIC;
 	t_pr_files_make(&h->files);
 	h->files.config.disks[0].sectors = FAKE_SECTORS;
 	(void)snprintf(h->state_dir, sizeof(h->state_dir), "%s/state",
@@ -388,6 +395,21 @@ test_bad_guests(struct host *h)
 	    strstr(e.msg, "dvm-agent") != NULL && left(h) == NULL,
 	    "an agent that is silent (%s)", e.msg);
 	h->agent_is_silent = false;
+	h->agent_fails = true;
+	ok(prepare(h, true, &result, &e) == -1 && e.code == ERR_INPUT &&
+	    strstr(e.msg, "prerun: ?[31mno") != NULL && left(h) == NULL,
+	    "an agent that says why it cannot (%s)", e.msg);
+	h->agent_fails = false;
+	h->agent_says = "1";
+	ok(prepare(h, true, &result, &e) == -1 && e.code == ERR_INPUT &&
+	    strstr(e.msg, "magic") != NULL && left(h) == NULL,
+	    "an agent that says no magic (%s)", e.msg);
+	h->agent_says = "00000000000000000000000000000000"
+	    "00000000000000000000000000000000";
+	ok(prepare(h, true, &result, &e) == -1 && e.code == ERR_INPUT &&
+	    strstr(e.msg, "0 launch pages") != NULL && left(h) == NULL,
+	    "a magic that no page has (%s)", e.msg);
+	h->agent_says = T_PR_LAUNCH_MAGIC;
 	h->guest_dies = true;
 	ok(prepare(h, true, &result, &e) == -1 && e.code == ERR_INPUT,
 	    "a guest that dies at once (%s)", e.msg);

@@ -8,12 +8,16 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "fake_disk.h"
 #include "fake_hv.h"
 #include "fake_store.h"
+#include "ident.h"
+#include "launch_page.h"
 #include "pr_key.h"
+#include "rs_answer.h"
 #include "rs_launch.h"
 #include "rs_names.h"
 #include "sf_build.h"
@@ -31,6 +35,7 @@ struct world {
 	struct fake_hv_params hp;
 	struct rs_env env;
 	size_t baseline;	/* nodes that are there on every host */
+	uint64_t launch_gfn;	/* of the savefile */
 };
 
 static void
@@ -54,6 +59,7 @@ make_savefile(struct world *w, struct err *e)
 	struct sf_writer *writer;
 	struct sf_guest g;
 	uint8_t key[SF_KEY_BYTES], page[SF_PAGE_BYTES];
+	uint8_t magic[LAUNCH_PAGE_MAGIC_BYTES];
 	char path[128];
 	int fd, rc = 0;
 
@@ -63,7 +69,13 @@ make_savefile(struct world *w, struct err *e)
 	p.nr_groups_max = (uint32_t)((g.nr_gfns + SF_GROUP_PAGES - 1) /
 	    SF_GROUP_PAGES);
 	p.nr_pages_max = g.nr_pages;
+	memset(magic, 'M', sizeof(magic));
+	/* Any page that has data already, so that no count changes. */
+	while (g.kinds[w->launch_gfn] == SF_PAGE_ABSENT ||
+	    g.kinds[w->launch_gfn] == SF_PAGE_ZERO)
+		w->launch_gfn++;
 	sf_build_state(3, 2, 3000, &room, &state);
+	state.launch_gfn = w->launch_gfn;
 	state.config = (struct sf_blob){ (const uint8_t *)w->config,
 	    strlen(w->config) };
 	state.key = (struct sf_blob){ (const uint8_t *)w->key_text,
@@ -75,6 +87,8 @@ make_savefile(struct world *w, struct err *e)
 		if (g.kinds[gfn] == SF_PAGE_ABSENT)
 			continue;
 		sf_guest_page(&g, gfn, page);
+		if (gfn == w->launch_gfn)
+			launch_page_make(page, magic);
 		rc |= sf_writer_page(writer, gfn, page, e);
 	}
 	if (writer == NULL || rc != 0 ||
@@ -229,13 +243,87 @@ test_launch(struct world *w)
 	ok(fake_store_introduced(w->env.store, d.domid), "it is introduced");
 	ok(timings.load.bytes_copied == t.plan.nr_data * SF_PAGE_BYTES,
 	    "each byte of data is copied once");
-	for (int i = 1; i < RS_STAGES; i++)
+	for (int i = 1; i <= RS_STAGE_UNPAUSE; i++)
 		if (timings.end_ns[i] < timings.end_ns[i - 1])
 			ok(false, "stage %d ends in order", i);
 	ok(rs_launch_destroy(&w->env, &d, 1000, &e) == 0,
 	    "it is destroyed %s", e.msg);
 	ok(rs_launch_destroy(&w->env, &d, 1000, &e) == 0,
 	    "destroying it again does nothing");
+	(void)rs_template_close(&t, w->env.disk, &e);
+	ok(held(w) == 0, "nothing is held");
+}
+
+/* What the guest finds in its launch page, and what dom0 makes of what its
+ * agent then says. */
+static void
+test_identity(struct world *w)
+{
+	static const struct answer {
+		const char *node, *value, *what;
+		enum err_code code;
+	} bad[] = {
+		{ IDENT_AGENT_ANSWER, "0123456789abcdef", "another id",
+		    ERR_INPUT },
+		{ IDENT_AGENT_ANSWER, "\033[2J%s%n", "garbage", ERR_INPUT },
+		{ IDENT_AGENT_ANSWER, "0123456789abcdef0123456789abcdef",
+		    "too much", ERR_INPUT },
+		{ IDENT_AGENT_ANSWER, "", "nothing", ERR_INPUT },
+		{ IDENT_AGENT_FAILED, "no\033way", "that it failed",
+		    ERR_INPUT },
+		{ NULL, NULL, "nothing in time", ERR_TIMEOUT },
+	};
+	struct rs_template t;
+	struct rs_domain d[2];
+	struct rs_timings timings;
+	struct launch_page p[2];
+	struct err e = { .msg = "" };
+	uint8_t page[LAUNCH_PAGE_BYTES];
+	char answer[96], path[96], id[LAUNCH_PAGE_ID_TEXT];
+	int taken = 0;
+
+	if (!ok(open_template(w, &t, &e) == 0, "the template opens %s", e.msg))
+		return;
+	for (int i = 0; i < 2; i++) {
+		memset(&p[i], 0, sizeof(p[i]));
+		if (rs_launch(&w->env, &t, &launch_params, &d[i], &timings,
+		    &e) == 0 && fake_hv_read(w->env.hv, d[i].domid,
+		    w->launch_gfn, page))
+			taken += launch_page_take(page, &p[i]);
+	}
+	ok(taken == 2 && memcmp(p[0].uuid, d[0].uuid, sizeof(p[0].uuid)) == 0 &&
+	    strcmp(p[0].name, d[0].name) == 0 &&
+	    strcmp(p[0].host_name, d[0].name) == 0, "the page says who it is");
+	ok(p[0].launch_id != p[1].launch_id && memcmp(p[0].seed, p[1].seed,
+	    sizeof(p[0].seed)) != 0 && p[0].wall_clock_ns / 1000000000u + 60 >
+	    (uint64_t)time(NULL), "two have different seeds, and the time");
+	launch_page_id_text(launch_page_id(d[1].uuid), id);
+	(void)snprintf(answer, sizeof(answer), "/local/domain/%u/"
+	    IDENT_AGENT_ANSWER, d[1].domid);
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		const struct answer *b = &bad[i];
+
+		if (b->node != NULL) {
+			(void)snprintf(path, sizeof(path), "/local/domain/%u/"
+			    "%s", d[1].domid, b->node);
+			fake_store_put(w->env.store, path, b->value);
+		}
+		timings.end_ns[RS_STAGE_UNPAUSE] = rs_launch_now_ns() -
+		    timings.start_ns;
+		ok(rs_answer_wait(&w->env, &t, &d[1], 0, -1, &timings, &e) ==
+		    -1 && e.code == b->code && strchr(e.msg, 033) == NULL &&
+		    timings.end_ns[RS_STAGE_ANSWER] == 0,
+		    "an agent that says %s is refused: %s", b->what, e.msg);
+		if (b->node != NULL)
+			(void)w->env.store->ops->remove(w->env.store,
+			    (const char *const[]){ path }, 1, &e);
+	}
+	fake_store_put(w->env.store, answer, id);
+	ok(rs_answer_wait(&w->env, &t, &d[1], 5, -1, &timings, &e) == 0 &&
+	    timings.end_ns[RS_STAGE_ANSWER] >
+	    timings.end_ns[RS_STAGE_UNPAUSE], "its launch id is taken");
+	for (int i = 0; i < 2; i++)
+		(void)rs_launch_destroy(&w->env, &d[i], 1000, &e);
 	(void)rs_template_close(&t, w->env.disk, &e);
 	ok(held(w) == 0, "nothing is held");
 }
@@ -360,6 +448,7 @@ main(void)
 
 	open_world(&w);
 	test_launch(&w);
+	test_identity(&w);
 	test_reused_domid(&w);
 	test_memory(&w);
 	test_faults(&w);

@@ -85,6 +85,7 @@ same_state(const struct sf_state *a, const struct sf_state *b)
 	    strcmp(a->xen_extra, b->xen_extra) == 0 &&
 	    a->tsc_nsec == b->tsc_nsec &&
 	    a->max_grant_frames == b->max_grant_frames &&
+	    a->launch_gfn == b->launch_gfn &&
 	    same_blob(&a->cpuid, &b->cpuid) && same_blob(&a->msrs, &b->msrs) &&
 	    same_blob(&a->hvm_context, &b->hvm_context) &&
 	    same_blob(&a->hvm_params, &b->hvm_params) &&

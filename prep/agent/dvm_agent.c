@@ -1,184 +1,217 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
- * dvm-agent: runs as root in the guest, from the end of its boot on.  It says
- * that the guest has settled, and after each resume in a new domain it says
- * which one.  It trusts xenstore, which is dom0's, but not its lengths.
+ * dvm-agent: runs as root in the guest, from the end of its boot on.  In a
+ * guest that is being prepared it lets all come to rest, freezes everything
+ * but itself and asks to be recorded.  In each disposable that is launched
+ * from the recording it takes on the identity that dom0 put into the launch
+ * page, acknowledges, and only then lets the guest go on.  In any other guest
+ * it does nothing.
  *
- * It speaks xenstore's wire protocol with the kernel itself, so that a static
- * binary of a few system calls is all that a guest needs.  The kernel
- * registers every watch anew when it resumes, and a new watch fires once: a
- * watch on a node that never changes is how a process learns of a resume,
- * without a timer.
+ * It trusts dom0, whose xenstore and launch page it reads.  After the guest is
+ * held it allocates nothing and waits for no disk.
  */
 #include <errno.h>
-#include <fcntl.h>
-#include <stdbool.h>
-#include <stdint.h>
+#include <poll.h>
+#include <sched.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/random.h>
+#include <sys/timerfd.h>
 #include <unistd.h>
 
-#include <xen/io/xs_wire.h>
-
+#include "ag_file.h"
+#include "ag_freeze.h"
+#include "ag_identity.h"
+#include "ag_settle.h"
+#include "ag_xenbus.h"
 #include "ident.h"
+#include "launch_page.h"
 
-#define WATCHED "domid"		/* relative: below this domain's own path */
-
-struct xenbus {
-	int fd;
-	bool resumed;		/* an event came that is not dealt with */
-	char payload[XENSTORE_PAYLOAD_MAX + 1];	/* of the last reply */
+struct agent {
+	struct ag_xenbus xenbus;
+	struct ag_freeze freeze;
+	uint8_t *page;			/* the launch page */
+	int resume_fd;			/* readable after a resume */
+	char domid[16];			/* of the domain it last woke in */
 };
 
 static int
-fail(const char *what)
+get_domid(struct agent *a, char domid[16])
 {
-	fprintf(stderr, "dvm-agent: %s: %s\n", what, strerror(errno));
-	return -1;
-}
-
-static int
-read_all(int fd, void *buf, size_t len)
-{
-	char *at = buf;
-
-	while (len > 0) {
-		ssize_t n = read(fd, at, len);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n == 0)
-			errno = ENODATA;
-		if (n <= 0)
-			return fail("cannot read from xenbus");
-		at += n;
-		len -= (size_t)n;
-	}
+	if (ag_xenbus_read(&a->xenbus, "domid") != 1)
+		return -1;
+	(void)snprintf(domid, 16, "%.15s", a->xenbus.payload);
 	return 0;
 }
 
-/* The next message's payload, NUL-terminated; its type, or -1. */
+/* The kernel cancels the timer when it sets the clock, which it does early in
+ * a resume; the watch comes when all devices are back. */
 static int
-receive(struct xenbus *x)
+make_resume_fd(void)
 {
-	struct xsd_sockmsg untrusted_msg;
+	const struct itimerspec never = { .it_value.tv_sec = INT32_MAX };
+	int fd = timerfd_create(CLOCK_REALTIME, TFD_CLOEXEC | TFD_NONBLOCK);
 
-	if (read_all(x->fd, &untrusted_msg, sizeof(untrusted_msg)) != 0)
+	if (fd < 0 || timerfd_settime(fd, TFD_TIMER_ABSTIME |
+	    TFD_TIMER_CANCEL_ON_SET, &never, NULL) != 0)
 		return -1;
-	if (untrusted_msg.len > XENSTORE_PAYLOAD_MAX ||
-	    untrusted_msg.type > INT16_MAX) {
-		errno = EPROTO;
-		return fail("cannot understand xenbus");
-	}
-	if (read_all(x->fd, x->payload, untrusted_msg.len) != 0)
-		return -1;
-	x->payload[untrusted_msg.len] = '\0';
-	return (int)untrusted_msg.type;
+	return fd;
 }
 
-/* Two strings follow the header: the first with its NUL, the second without
- * if it is a value. */
 static int
-request(struct xenbus *x, uint32_t type, const char *first,
-    const char *second, bool second_nul)
+make_page(struct agent *a, char hex[2 * LAUNCH_PAGE_MAGIC_BYTES + 1])
 {
-	size_t first_len = strlen(first) + 1;
-	size_t second_len = strlen(second) + (second_nul ? 1 : 0);
-	char buf[sizeof(struct xsd_sockmsg) + 256];
-	struct xsd_sockmsg msg = {
-		.type = type,
-		.len = (uint32_t)(first_len + second_len)
+	/* Before the kernel's own threads, which have much to do after a
+	 * resume. */
+	const struct sched_param first = { .sched_priority = 1 };
+	uint8_t magic[LAUNCH_PAGE_MAGIC_BYTES];
+
+	a->page = mmap(NULL, LAUNCH_PAGE_BYTES, PROT_READ | PROT_WRITE,
+	    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (a->page == MAP_FAILED ||
+	    getrandom(magic, sizeof(magic), 0) != sizeof(magic))
+		return -1;
+	launch_page_make(a->page, magic);
+	a->resume_fd = make_resume_fd();
+	if (a->resume_fd < 0 ||
+	    sched_setscheduler(0, SCHED_FIFO | SCHED_RESET_ON_FORK,
+	    &first) != 0)
+		return -1;
+	for (size_t i = 0; i < sizeof(magic); i++)
+		(void)snprintf(hex + 2 * i, 3, "%02x", magic[i]);
+	return mlockall(MCL_CURRENT | MCL_FUTURE);
+}
+
+/* From the resume to the thaw. */
+static int
+take_identity(struct agent *a, struct launch_page *p, uint64_t resumed_ns)
+{
+	const struct sched_param ordinary = { .sched_priority = 0 };
+	char id[LAUNCH_PAGE_ID_TEXT];
+
+	if (ag_identity_become(p) != 0)
+		return -1;
+	explicit_bzero(p->seed, sizeof(p->seed));
+	launch_page_id_text(p->launch_id, id);
+	if (ag_xenbus_write(&a->xenbus, IDENT_AGENT_ANSWER, id) != 0 ||
+	    ag_identity_note(p, resumed_ns, ag_file_now_ns()) != 0)
+		return -1;
+	ag_freeze_release(&a->freeze);
+	(void)sched_setscheduler(0, SCHED_OTHER, &ordinary);
+	return 0;
+}
+
+/* Until something may have happened to the domain. */
+static int
+wait_resume(struct agent *a)
+{
+	struct pollfd p[2] = {
+		{ .fd = a->resume_fd, .events = POLLIN },
+		{ .fd = a->xenbus.fd, .events = POLLIN }
 	};
-	size_t len = sizeof(msg) + msg.len;
-	int answer;
+	uint64_t ticks;
 
-	if (len > sizeof(buf)) {
-		errno = E2BIG;
-		return fail(first);
-	}
-	memcpy(buf, &msg, sizeof(msg));
-	memcpy(buf + sizeof(msg), first, first_len);
-	memcpy(buf + sizeof(msg) + first_len, second, second_len);
-	/* The kernel takes a message as one write or not at all. */
-	if (write(x->fd, buf, len) != (ssize_t)len)
-		return fail("cannot write to xenbus");
-	while ((answer = receive(x)) == XS_WATCH_EVENT)
-		x->resumed = true;
-	if (answer < 0)
-		return -1;
-	if ((uint32_t)answer == type)
-		return 0;
-	fprintf(stderr, "dvm-agent: xenstore refuses '%s': %s\n", first,
-	    answer == XS_ERROR ? x->payload : "unexpected reply");
-	return -1;
+	if (!a->xenbus.event && poll(p, 2, -1) < 0)
+		return errno == EINTR ? 0 : -1;
+	if (p[0].revents != 0)
+		return read(a->resume_fd, &ticks, sizeof(ticks)) < 0 &&
+		    errno != ECANCELED && errno != EAGAIN ? -1 : 0;
+	return ag_xenbus_wait(&a->xenbus);
 }
 
+/* Waits, recorded or not, until dom0 has filled the page.  If that fails the
+ * guest stays held, also when the agent has ended: a guest without an identity
+ * of its own is handed to nobody. */
 static int
-wait_for_event(struct xenbus *x)
+hold(struct agent *a)
 {
-	while (!x->resumed) {
-		int type = receive(x);
-
-		if (type < 0)
-			return -1;
-		x->resumed = type == XS_WATCH_EVENT;
-	}
-	x->resumed = false;
-	return 0;
-}
-
-static int
-answer(struct xenbus *x)
-{
+	struct launch_page p;
+	uint64_t resumed_ns;
 	char domid[16];
+	int taken;
 
-	if (request(x, XS_READ, WATCHED, "", false) != 0)
+	for (;;) {
+		if (wait_resume(a) != 0)
+			return -1;
+		resumed_ns = ag_file_now_ns();
+		taken = launch_page_take(a->page, &p);
+		if (taken == 1 && take_identity(a, &p, resumed_ns) == 0)
+			return 0;
+		explicit_bzero(&p, sizeof(p));
+		/* The same domain: its suspend was cancelled. */
+		if (taken == 0 && (get_domid(a, domid) != 0 ||
+		    strcmp(domid, a->domid) == 0))
+			continue;
+		(void)ag_xenbus_write(&a->xenbus, IDENT_AGENT_FAILED,
+		    taken == 0 ? "resumed without a launch page: start it "
+		    "with dvm-restored" : taken < 0 ? "the launch page makes "
+		    "no sense" : "cannot take on the new identity");
 		return -1;
-	(void)snprintf(domid, sizeof(domid), "%.15s", x->payload);
-	return request(x, XS_WRITE, IDENT_AGENT_ANSWER, domid, false);
+	}
+}
+
+/* 0 also if it cannot settle: dom0 was told, and ends this guest. */
+static int
+prepare(struct agent *a)
+{
+	static char why[AG_SETTLE_WHY_BYTES];
+	char magic[2 * LAUNCH_PAGE_MAGIC_BYTES + 1];
+	struct ag_settings settings;
+
+	if (ag_settle_parse(a->xenbus.payload, &settings) != 0)
+		(void)snprintf(why, sizeof(why), "dvm-prepare is of another "
+		    "version than the guest's dvm-agent: install the agent "
+		    "again");
+	else if (ag_settle(&a->xenbus, &settings, &a->freeze, why) == 0) {
+		if (make_page(a, magic) == 0 && get_domid(a, a->domid) == 0 &&
+		    ag_xenbus_write(&a->xenbus, IDENT_AGENT_SETTLED,
+		    magic) == 0)
+			return hold(a);
+		(void)snprintf(why, sizeof(why), "launch page: %s",
+		    strerror(errno));
+		ag_freeze_release(&a->freeze);
+	}
+	return ag_xenbus_write(&a->xenbus, IDENT_AGENT_FAILED, why);
 }
 
 static int
-serve(struct xenbus *x)
+serve(struct agent *a)
 {
-	if (request(x, XS_WATCH, WATCHED, "resume", true) != 0)
-		return -1;
-	/* The one that every new watch begins with. */
-	if (wait_for_event(x) != 0)
-		return -1;
-	/* What the boot wrote is to be in the recorded disk, not in flight. */
-	sync();
-	if (request(x, XS_WRITE, IDENT_AGENT_SETTLED, "1", false) != 0)
+	bool prepared = false;
+	int found;
+
+	/* Of a node that is absent in all guests but one being prepared; its
+	 * events also tell of a resume. */
+	if (ag_xenbus_watch(&a->xenbus, IDENT_PREPARE) != 0)
 		return -1;
 	for (;;) {
-		if (wait_for_event(x) != 0)
+		if (ag_xenbus_wait(&a->xenbus) != 0 ||
+		    ag_xenbus_write(&a->xenbus, IDENT_AGENT_UP, "1") != 0)
 			return -1;
-		/* A refusal is the service's to notice, by its deadline; the
-		 * next resume may be luckier. */
-		(void)answer(x);
+		found = ag_xenbus_read(&a->xenbus, IDENT_PREPARE);
+		if (found < 0)
+			return -1;
+		if (found == 1 && !prepared) {
+			prepared = true;
+			if (prepare(a) != 0)
+				return -1;
+		}
 	}
 }
 
 int
 main(int argc, char **argv)
 {
-	struct xenbus x = { .fd = -1 };
+	static struct agent a;
 
 	(void)argv;
 	if (argc != 1) {
-		fprintf(stderr, "usage: dvm-agent\n"
+		(void)fprintf(stderr, "usage: dvm-agent\n"
 		    "It takes no arguments and runs until it is killed.\n");
 		return 2;
 	}
-	x.fd = open("/dev/xen/xenbus", O_RDWR | O_CLOEXEC);
-	if (x.fd < 0)
-		x.fd = open("/proc/xen/xenbus", O_RDWR | O_CLOEXEC);
-	if (x.fd < 0) {
-		(void)fail("cannot open /dev/xen/xenbus (is this a Xen guest, "
-		    "and are you root?)");
-		return 1;
-	}
-	(void)serve(&x);
-	(void)close(x.fd);
+	if (ag_xenbus_open(&a.xenbus) == 0)
+		(void)serve(&a);
 	return 1;
 }
