@@ -81,7 +81,8 @@ __wrap_ag_freeze_hold(struct ag_freeze *f, unsigned limit_s)
 	char byte;
 
 	/* Blocks until there are random numbers at all. */
-	if (fd < 0 || getrandom(&byte, 1, 0) != 1 || ioctl(fd, RNDRESEEDCRNG, 0) != 0)
+	if (fd < 0 || getrandom(&byte, 1, 0) != 1 ||
+	    ioctl(fd, RNDRESEEDCRNG, 0) != 0)
 		return -1;
 	(void)close(fd);
 	return __real_ag_freeze_hold(f, limit_s);

@@ -42,13 +42,15 @@ static struct cover {
 	char *text;		/* mapped */
 	size_t len;		/* of the file */
 } covers[FILES] = {
-	[HOSTNAME] = { AG_RUN_DIR "/hostname", { "/etc/hostname" }, true,
-	    .len = LAUNCH_PAGE_NAME_BYTES },
-	[HOSTS] = { AG_RUN_DIR "/hosts", { "/etc/hosts" }, true },
-	[MACHINE_ID] = { AG_RUN_DIR "/machine-id", { "/etc/machine-id",
-	    "/var/lib/dbus/machine-id" }, true, .len = 33 },
-	[BOOT_ID] = { AG_RUN_DIR "/boot_id",
-	    { "/proc/sys/kernel/random/boot_id" }, false, .len = 37 },
+	[HOSTNAME] = { .file = AG_RUN_DIR "/hostname", .make = true,
+	    .paths = { "/etc/hostname" }, .len = LAUNCH_PAGE_NAME_BYTES },
+	[HOSTS] = { .file = AG_RUN_DIR "/hosts", .make = true,
+	    .paths = { "/etc/hosts" } },
+	[MACHINE_ID] = { .file = AG_RUN_DIR "/machine-id", .make = true,
+	    .paths = { "/etc/machine-id", "/var/lib/dbus/machine-id" },
+	    .len = 33 },
+	[BOOT_ID] = { .file = AG_RUN_DIR "/boot_id", .make = false,
+	    .paths = { "/proc/sys/kernel/random/boot_id" }, .len = 37 },
 };
 
 static int urandom_fd = -1, note_fd = -1;
