@@ -7,15 +7,6 @@
 
 #include "pr_clock.h"
 
-uint64_t
-pr_clock_now_ns(void)
-{
-	struct timespec t;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * PR_CLOCK_SECOND + (uint64_t)t.tv_nsec;
-}
-
 int
 pr_clock_pause(int interrupt_fd, unsigned ms, struct err *e)
 {

@@ -11,11 +11,6 @@
 
 #include "err.h"
 
-#define PR_CLOCK_SECOND UINT64_C(1000000000)
-#define PR_CLOCK_MS UINT64_C(1000000)
-
-uint64_t pr_clock_now_ns(void);		/* CLOCK_MONOTONIC */
-
 /* Waits that long; ERR_INTERRUPTED, at once, if we are asked to stop.  0 ms
  * only asks. */
 int pr_clock_pause(int interrupt_fd, unsigned ms, struct err *e);

@@ -9,6 +9,7 @@
 
 #include <sodium.h>
 
+#include "clock.h"
 #include "ident.h"
 #include "pr_clock.h"
 #include "pr_domain.h"
@@ -107,8 +108,8 @@ is_suspended(const struct pr_seams *s, uint32_t domid, struct err *e)
 int
 pr_domain_suspend(const struct pr_seams *s, uint32_t domid, struct err *e)
 {
-	uint64_t deadline = pr_clock_now_ns() +
-	    SUSPEND_SECONDS * PR_CLOCK_SECOND;
+	uint64_t deadline = clock_now_ns() +
+	    SUSPEND_SECONDS * CLOCK_SECOND;
 	char path[PATH_BYTES];
 	const struct store_node node = {
 		.path = path,
@@ -123,7 +124,7 @@ pr_domain_suspend(const struct pr_seams *s, uint32_t domid, struct err *e)
 	if (s->store->ops->write(s->store, &node, 1, e) != 0)
 		return -1;
 	while ((suspended = is_suspended(s, domid, e)) == 0) {
-		if (pr_clock_now_ns() >= deadline)
+		if (clock_now_ns() >= deadline)
 			return err_set(e, ERR_TIMEOUT, 0, "the guest has not "
 			    "suspended itself within %u seconds: does its "
 			    "kernel have CONFIG_XEN_SAVE_RESTORE?",

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "clock.h"
 #include "pr_clock.h"
 #include "pr_domain.h"
 #include "pr_domain_end.h"
@@ -55,7 +56,7 @@ close_backends(const struct pr_seams *s, uint32_t domid, struct err *e)
 		/* A backend that was never set up does not answer; what it
 		 * would hold is caught when the disk is removed. */
 		if (s->store->ops->wait(s->store, paths, want, 1,
-		    pr_clock_now_ns() + CLOSE_SECONDS * PR_CLOCK_SECOND, -1,
+		    clock_now_ns() + CLOSE_SECONDS * CLOCK_SECOND, -1,
 		    e) != 0 && e->code != ERR_TIMEOUT)
 			return -1;
 	}
@@ -125,15 +126,15 @@ static int
 destroy(const struct pr_seams *s, const uint8_t *uuid, uint32_t domid,
     struct err *e)
 {
-	uint64_t deadline = pr_clock_now_ns() +
-	    DEATH_SECONDS * PR_CLOCK_SECOND;
+	uint64_t deadline = clock_now_ns() +
+	    DEATH_SECONDS * CLOCK_SECOND;
 	struct hv_domain_info info;
 	int found;
 
 	if (s->hv->ops->destroy(s->hv, domid, e) != 0)
 		return -1;
 	while ((found = pr_domain_find(s, uuid, &info, e)) == 1) {
-		if (pr_clock_now_ns() >= deadline)
+		if (clock_now_ns() >= deadline)
 			return err_set(e, ERR_BUSY, 0, "domain %u does not go "
 			    "away: a backend holds its memory", domid);
 		(void)pr_clock_pause(-1, DEATH_POLL_MS, e);

@@ -15,6 +15,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "clock.h"
 #include "launch_page.h"
 #include "pr_clock.h"
 #include "pr_record.h"
@@ -65,10 +66,10 @@ save(void *ctx)
 static void
 report(struct reader *r)
 {
-	uint64_t now = pr_clock_now_ns();
+	uint64_t now = clock_now_ns();
 
 	if (r->params->progress == NULL ||
-	    now - r->reported_ns < TICK_MS * PR_CLOCK_MS)
+	    now - r->reported_ns < TICK_MS * CLOCK_MS)
 		return;
 	r->reported_ns = now;
 	r->params->progress(r->params->progress_ctx, r->nr_pages);

@@ -5,6 +5,7 @@
 #include <inttypes.h>
 #include <stdarg.h>
 
+#include "clock.h"
 #include "pr_clock.h"
 #include "pr_report.h"
 
@@ -15,7 +16,7 @@
 static double
 seconds(uint64_t ns)
 {
-	return (double)ns / (double)PR_CLOCK_SECOND;
+	return (double)ns / (double)CLOCK_SECOND;
 }
 
 static double
@@ -27,11 +28,11 @@ megabytes(uint64_t bytes)
 void
 pr_report_note(struct pr_report *r, const char *fmt, ...)
 {
-	uint64_t now = pr_clock_now_ns();
+	uint64_t now = clock_now_ns();
 	va_list ap;
 
 	if (r->out == NULL || !r->live || !r->in_step ||
-	    now - r->drawn_ns < REDRAW_MS * PR_CLOCK_MS)
+	    now - r->drawn_ns < REDRAW_MS * CLOCK_MS)
 		return;
 	r->drawn_ns = now;
 	(void)fprintf(r->out, "\r\033[K%-*s %6.1f s  ", NAME_WIDTH,
@@ -45,7 +46,7 @@ pr_report_note(struct pr_report *r, const char *fmt, ...)
 void
 pr_report_end(struct pr_report *r, bool good)
 {
-	uint64_t ns = pr_clock_now_ns() - r->since_ns;
+	uint64_t ns = clock_now_ns() - r->since_ns;
 
 	if (!r->in_step)
 		return;
@@ -68,7 +69,7 @@ pr_report_step(struct pr_report *r, const char *name)
 	if (r->nr_steps == PR_REPORT_STEPS_MAX)
 		return;
 	r->steps[r->nr_steps].name = name;
-	r->since_ns = pr_clock_now_ns();
+	r->since_ns = clock_now_ns();
 	r->drawn_ns = 0;
 	r->in_step = true;
 	pr_report_note(r, "%s", "");

@@ -11,6 +11,7 @@
 
 #include <sodium.h>
 
+#include "clock.h"
 #include "ident.h"
 #include "pr_clock.h"
 #include "pr_settle.h"
@@ -117,13 +118,13 @@ wait_a_second(const struct pr_seams *s, const struct pr_settle_params *p,
 	static const char *const any[1] = { NULL };
 	char path[PATH_BYTES];
 	const char *paths[1] = { path };
-	uint64_t now = pr_clock_now_ns(), until = now + PR_CLOCK_SECOND;
+	uint64_t now = clock_now_ns(), until = now + CLOCK_SECOND;
 
 	if (until > deadline_ns)
 		until = deadline_ns;
 	if (!p->by_agent)
 		return now >= until ? 0 : pr_clock_pause(s->interrupt_fd,
-		    (unsigned)((until - now) / PR_CLOCK_MS) + 1, e);
+		    (unsigned)((until - now) / CLOCK_MS) + 1, e);
 	path_of(p, IDENT_AGENT_SETTLED, path);
 	if (s->store->ops->wait(s->store, paths, any, 1, until,
 	    s->interrupt_fd, e) == 0)
@@ -198,7 +199,7 @@ int
 pr_settle(const struct pr_seams *s, const struct pr_settle_params *p,
     struct pr_settled *settled, struct err *e)
 {
-	uint64_t deadline = pr_clock_now_ns() + p->seconds * PR_CLOCK_SECOND;
+	uint64_t deadline = clock_now_ns() + p->seconds * CLOCK_SECOND;
 	int step = PR_SETTLE_STEPS, furthest = -1, done;
 
 	memset(settled, 0, sizeof(*settled));
@@ -216,11 +217,11 @@ pr_settle(const struct pr_seams *s, const struct pr_settle_params *p,
 			return read_settled(s, p, settled, e);
 		if (p->by_agent && (step = agent_step(s, p, e)) < 0)
 			return -1;
-		now = pr_clock_now_ns();
+		now = clock_now_ns();
 		/* Forward only: else a guest could keep us for ever. */
 		if (step < PR_SETTLE_STEPS && step > furthest) {
 			deadline = now + step_seconds(p, step) *
-			    PR_CLOCK_SECOND;
+			    CLOCK_SECOND;
 			furthest = step;
 		}
 		if (now >= deadline)
@@ -228,7 +229,7 @@ pr_settle(const struct pr_seams *s, const struct pr_settle_params *p,
 		if (p->progress != NULL)
 			p->progress(p->progress_ctx, step < PR_SETTLE_STEPS ?
 			    step_names[step] : "",
-			    (unsigned)((deadline - now) / PR_CLOCK_SECOND));
+			    (unsigned)((deadline - now) / CLOCK_SECOND));
 	}
 	return p->by_agent ? timed_out(p, step, e) :
 	    check_running(s, p->domid, e);

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "clock.h"
 #include "ident.h"
 #include "pr_clock.h"
 #include "pr_domain.h"
@@ -26,14 +27,14 @@ pr_undo_dm_name(const char *id, const char *vdev, char name[DISK_NAME_MAX])
 int
 pr_undo_remove_dev(struct disk *disk, struct disk_dev *dev, struct err *e)
 {
-	uint64_t deadline = pr_clock_now_ns() +
-	    REMOVE_SECONDS * PR_CLOCK_SECOND;
+	uint64_t deadline = clock_now_ns() +
+	    REMOVE_SECONDS * CLOCK_SECOND;
 
 	/* blkback lets go of a disk some time after its domain is gone. */
 	while (disk->ops->remove(disk, dev, e) != 0) {
 		struct err ignored;
 
-		if (e->code != ERR_BUSY || pr_clock_now_ns() >= deadline)
+		if (e->code != ERR_BUSY || clock_now_ns() >= deadline)
 			return -1;
 		(void)pr_clock_pause(-1, REMOVE_POLL_MS, &ignored);
 	}

@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "cleanup.h"
+#include "clock.h"
 #include "pr_clock.h"
 #include "pr_domain.h"
 #include "pr_xl.h"
@@ -135,8 +136,8 @@ kill_group(pid_t pid, int *status)
 static int
 await_xl(const struct pr_start *s, pid_t pid, int *status, struct err *e)
 {
-	uint64_t deadline = pr_clock_now_ns() +
-	    START_SECONDS * PR_CLOCK_SECOND;
+	uint64_t deadline = clock_now_ns() +
+	    START_SECONDS * CLOCK_SECOND;
 
 	for (;;) {
 		pid_t done = waitpid(pid, status, WNOHANG);
@@ -148,7 +149,7 @@ await_xl(const struct pr_start *s, pid_t pid, int *status, struct err *e)
 			    "xl");
 		if (pr_clock_pause(s->interrupt_fd, POLL_MS, e) != 0)
 			break;
-		if (pr_clock_now_ns() >= deadline) {
+		if (clock_now_ns() >= deadline) {
 			(void)err_set(e, ERR_TIMEOUT, 0, "xl create has not "
 			    "come to an end within %u seconds", START_SECONDS);
 			break;

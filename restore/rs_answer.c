@@ -6,11 +6,12 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "clock.h"
 #include "ident.h"
 #include "launch_page.h"
 #include "rs_answer.h"
 
-#define SLICE_NS 1000000000ull
+#define SLICE_NS CLOCK_SECOND
 #define PATH_BYTES 96
 
 int
@@ -58,7 +59,7 @@ wait_word(const struct rs_env *env, const struct rs_domain *d,
 	bool ended = false;
 
 	do {
-		slice_ns = rs_launch_now_ns() + SLICE_NS;
+		slice_ns = clock_now_ns() + SLICE_NS;
 		if (slice_ns > deadline_ns)
 			slice_ns = deadline_ns;
 		if (env->store->ops->wait(env->store, paths, any, 1, slice_ns,
@@ -83,7 +84,7 @@ rs_answer_wait(const struct rs_env *env, const struct rs_template *t,
 	char path[PATH_BYTES], want[LAUNCH_PAGE_ID_TEXT];
 	char untrusted_word[LAUNCH_PAGE_ID_TEXT];
 	uint64_t deadline_ns = timings->start_ns +
-	    timings->end_ns[RS_STAGE_UNPAUSE] + timeout_s * 1000000000ull;
+	    timings->end_ns[RS_STAGE_UNPAUSE] + timeout_s * CLOCK_SECOND;
 	struct err ignored;
 
 	if (!t->has_agent)
@@ -99,7 +100,7 @@ rs_answer_wait(const struct rs_env *env, const struct rs_template *t,
 	    strcmp(untrusted_word, want) != 0)
 		return err_set(e, ERR_INPUT, 0, "%s: its agent answers with "
 		    "something that is not its launch id", d->name);
-	timings->end_ns[RS_STAGE_ANSWER] = rs_launch_now_ns() -
+	timings->end_ns[RS_STAGE_ANSWER] = clock_now_ns() -
 	    timings->start_ns;
 	return 0;
 }

@@ -10,6 +10,7 @@
 #include <sys/random.h>
 #include <time.h>
 
+#include "clock.h"
 #include "ident.h"
 #include "launch_page.h"
 #include "rs_launch.h"
@@ -17,15 +18,6 @@
 #include "rs_nodes.h"
 
 #define UNDO_TIMEOUT_MS 30000
-
-uint64_t
-rs_launch_now_ns(void)
-{
-	struct timespec t;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
 
 const char *
 rs_launch_stage_name(enum rs_stage stage)
@@ -40,7 +32,7 @@ rs_launch_stage_name(enum rs_stage stage)
 static void
 stage_end(struct rs_timings *t, enum rs_stage stage)
 {
-	t->end_ns[stage] = rs_launch_now_ns() - t->start_ns;
+	t->end_ns[stage] = clock_now_ns() - t->start_ns;
 }
 
 static int
@@ -156,7 +148,7 @@ wait_backends(const struct rs_env *env, const struct rs_domain *d,
 		want[i] = "2";
 	}
 	if (env->store->ops->wait(env->store, paths, want, d->nr_vbds,
-	    rs_launch_now_ns() + timeout_ms * 1000000ull, -1, e) != 0)
+	    clock_now_ns() + timeout_ms * CLOCK_MS, -1, e) != 0)
 		return err_prefix(e, "the block backend did not answer (is "
 		    "xen-blkback loaded?)");
 	return 0;
@@ -185,7 +177,7 @@ fill_launch_page(const struct rs_template *t, const struct rs_domain *d,
 	if (getrandom(p.seed, sizeof(p.seed), 0) != sizeof(p.seed))
 		return err_set(e, ERR_SYS, errno, "cannot make a seed");
 	(void)clock_gettime(CLOCK_REALTIME, &now);
-	p.wall_clock_ns = (uint64_t)now.tv_sec * 1000000000u +
+	p.wall_clock_ns = (uint64_t)now.tv_sec * CLOCK_SECOND +
 	    (uint64_t)now.tv_nsec;
 	launch_page_fill(page, &p);
 	explicit_bzero(&p, sizeof(p));
@@ -249,7 +241,7 @@ rs_launch(const struct rs_env *env, const struct rs_template *t,
 
 	memset(d, 0, sizeof(*d));
 	memset(timings, 0, sizeof(*timings));
-	timings->start_ns = rs_launch_now_ns();
+	timings->start_ns = clock_now_ns();
 	if (make_identity(env->names_fd, d, e) != 0)
 		return -1;
 	if (create(env, t, d, &channels, e) == 0) {
@@ -282,7 +274,7 @@ remove_disk(struct disk *disk, struct disk_dev *dev, uint64_t deadline_ns,
 	const struct timespec pause = { .tv_nsec = 5000000 };
 
 	while (dev->name[0] != '\0' && disk->ops->remove(disk, dev, e) != 0) {
-		if (e->code != ERR_BUSY || rs_launch_now_ns() > deadline_ns)
+		if (e->code != ERR_BUSY || clock_now_ns() > deadline_ns)
 			return -1;
 		(void)nanosleep(&pause, NULL);
 	}
@@ -315,7 +307,7 @@ int
 rs_launch_destroy(const struct rs_env *env, struct rs_domain *d,
     unsigned timeout_ms, struct err *e)
 {
-	uint64_t deadline = rs_launch_now_ns() + timeout_ms * 1000000ull;
+	uint64_t deadline = clock_now_ns() + timeout_ms * CLOCK_MS;
 	struct rs_nodes_trees trees;
 	struct err later;
 	int rc;

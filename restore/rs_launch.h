@@ -67,6 +67,4 @@ void rs_launch_finish(struct rs_domain *d);
 int rs_launch_destroy(const struct rs_env *env, struct rs_domain *d,
     unsigned timeout_ms, struct err *e);
 
-uint64_t rs_launch_now_ns(void);
-
 #endif

@@ -12,6 +12,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "clock.h"
 #include "rs_load.h"
 #include "sf_page.h"
 
@@ -39,15 +40,6 @@ struct rs_load {
 	struct err err;			/* the first one */
 };
 
-static uint64_t
-now_ns(void)
-{
-	struct timespec t;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
-
 static void
 load_fail(struct rs_load *l, const struct err *e)
 {
@@ -74,7 +66,7 @@ static int
 populate(struct rs_load *l, struct err *e)
 {
 	const struct rs_plan *plan = l->source.plan;
-	uint64_t start = now_ns();
+	uint64_t start = clock_now_ns();
 	size_t at = 0, done;
 
 	while (l->hv->ops->populate(l->hv, l->domid, 9, plan->super_gfns + at,
@@ -92,7 +84,7 @@ populate(struct rs_load *l, struct err *e)
 	l->counts.nr_super = plan->nr_super - l->counts.nr_split;
 	l->counts.nr_single = plan->nr_single +
 	    l->counts.nr_split * SF_GROUP_PAGES;
-	l->counts.populate_ns = now_ns() - start;
+	l->counts.populate_ns = clock_now_ns() - start;
 	return 0;
 }
 

@@ -11,6 +11,7 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+#include "clock.h"
 #include "ident.h"
 #include "rs_answer.h"
 #include "rs_names.h"
@@ -18,7 +19,6 @@
 
 /* How often a kept disposable is looked at. */
 #define LOOK_MS 200
-#define ANSWER_SLICE_NS 1000000000ull
 #define DESTROY_TIMEOUT_MS 30000
 
 struct live {
@@ -111,8 +111,8 @@ launch_one(struct once *o, struct err *e)
 	print_launch(o, &l->domain, &timings);
 	if (fflush(stdout) != 0)
 		return err_set(e, ERR_SYS, errno, "standard output");
-	l->destroy_ns = o->p->destroy_after_s < 0 ? 0 : rs_launch_now_ns() +
-	    (uint64_t)o->p->destroy_after_s * 1000000000u;
+	l->destroy_ns = o->p->destroy_after_s < 0 ? 0 : clock_now_ns() +
+	    (uint64_t)o->p->destroy_after_s * CLOCK_SECOND;
 	return 0;
 }
 
@@ -120,7 +120,7 @@ launch_one(struct once *o, struct err *e)
 static int
 reap(struct once *o, bool all, struct err *e)
 {
-	uint64_t now = rs_launch_now_ns();
+	uint64_t now = clock_now_ns();
 	size_t kept = 0;
 	struct err later;
 	int rc = 0;

@@ -11,18 +11,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "clock.h"
 #include "store_link.h"
-
-#define NSEC_PER_SEC 1000000000U
-
-uint64_t
-store_link_now_ns(void)
-{
-	struct timespec ts;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * NSEC_PER_SEC + (uint64_t)ts.tv_nsec;
-}
 
 /* The descriptor or -1 and errno. */
 static int
@@ -91,13 +81,13 @@ store_link_wait(int fd, bool want_write, uint64_t deadline_ns,
 		{ .fd = interrupt_fd, .events = POLLIN },
 	};
 	struct timespec ts = { 0 };
-	uint64_t now = store_link_now_ns();
+	uint64_t now = clock_now_ns();
 
 	if (want_write)
 		fds[0].events = POLLIN | POLLOUT;
 	if (now < deadline_ns) {
-		ts.tv_sec = (time_t)((deadline_ns - now) / NSEC_PER_SEC);
-		ts.tv_nsec = (long)((deadline_ns - now) % NSEC_PER_SEC);
+		ts.tv_sec = (time_t)((deadline_ns - now) / CLOCK_SECOND);
+		ts.tv_nsec = (long)((deadline_ns - now) % CLOCK_SECOND);
 	}
 	if (ppoll(fds, 2, &ts, NULL) < 0) {
 		if (errno != EINTR)

@@ -13,11 +13,6 @@
 
 #include "err.h"
 
-#define STORE_LINK_NSEC_PER_MSEC 1000000U
-
-/* On CLOCK_MONOTONIC. */
-uint64_t store_link_now_ns(void);
-
 /* The descriptor, close-on-exec, or -1.  socket_path NULL is the daemon's
  * usual one. */
 int store_link_connect(const char *socket_path, unsigned timeout_ms,

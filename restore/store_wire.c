@@ -13,6 +13,7 @@
 
 #include <xen/io/xs_wire.h>
 
+#include "clock.h"
 #include "store_link.h"
 #include "store_wire.h"
 
@@ -324,8 +325,8 @@ store_wire_run(struct store_wire *w, const struct store_wire_taker *t,
 
 	if (w->broken)
 		return refuse(e);
-	deadline_ns = store_link_now_ns() +
-	    (uint64_t)w->timeout_ms * STORE_LINK_NSEC_PER_MSEC;
+	deadline_ns = clock_now_ns() +
+	    (uint64_t)w->timeout_ms * CLOCK_MS;
 	while (w->nr_answered < w->nr) {
 		if (exchange(w, t, &taken_by, e) != 0)
 			goto broken;
@@ -381,7 +382,7 @@ store_wire_wait_event(struct store_wire *w, uint64_t deadline_ns,
 		w->nr_events_told = w->nr_events;
 		if (store_link_wait(w->fd, false, 0, interrupt_fd, e) < 0)
 			return -1;
-		return store_link_now_ns() < deadline_ns;
+		return clock_now_ns() < deadline_ns;
 	}
 	while (w->nr_events == w->nr_events_told) {
 		got = store_link_wait(w->fd, false, deadline_ns, interrupt_fd,

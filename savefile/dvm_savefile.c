@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "cleanup.h"
+#include "clock.h"
 #include "dvm_savefile.h"
 #include "sf_io.h"
 
@@ -24,8 +25,8 @@
 #endif
 
 /* Progress is shown when a file takes longer than this. */
-#define QUIET_NS INT64_C(2000000000)
-#define PROGRESS_NS INT64_C(250000000)
+#define QUIET_NS UINT64_C(2000000000)
+#define PROGRESS_NS UINT64_C(250000000)
 
 static const struct command commands[] = {
 	{ "info", "[--json] FILE", "say what the file holds", cmd_info },
@@ -43,7 +44,7 @@ static volatile sig_atomic_t interrupted;
 static struct {
 	const char *path;
 	uint64_t data_off, file_bytes;
-	int64_t start_ns, last_ns;
+	uint64_t start_ns, last_ns;
 	bool shown;
 } progress;
 
@@ -52,15 +53,6 @@ on_signal(int sig)
 {
 	(void)sig;
 	interrupted = 1;
-}
-
-static int64_t
-now_ns(void)
-{
-	struct timespec ts;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (int64_t)ts.tv_sec * 1000000000 + ts.tv_nsec;
 }
 
 static void
@@ -75,14 +67,14 @@ static bool
 go_on(void *ctx, uint64_t off)
 {
 	uint64_t total = progress.file_bytes - progress.data_off;
-	int64_t now;
+	uint64_t now;
 
 	(void)ctx;
 	if (interrupted)
 		return false;
 	if (!isatty(STDERR_FILENO))
 		return true;
-	now = now_ns();
+	now = clock_now_ns();
 	if (now - progress.start_ns < QUIET_NS ||
 	    now - progress.last_ns < PROGRESS_NS)
 		return true;
@@ -115,7 +107,7 @@ savefile_open(const char *path, const uint8_t *host_key, struct err *e)
 	progress.path = path;
 	progress.data_off = sf_reader_header(r)->data_off;
 	progress.file_bytes = sf_reader_header(r)->file_bytes;
-	progress.start_ns = progress.last_ns = now_ns();
+	progress.start_ns = progress.last_ns = clock_now_ns();
 	sf_reader_on_read(r, go_on, NULL);
 	return r;
 }

@@ -14,9 +14,9 @@
 #include "sf_copy.h"
 #include "sf_page.h"
 
-/* On shared libraries level 12 saves another 0.3 % of the size and takes eight
- * times as long; decoding is as fast from either. */
-#define HC_LEVEL 9
+/* On 113 MB of a Debian guest: level 6 is 68 MB/s and 3.27 to 1, level 9 is 26
+ * MB/s and 3.29 to 1; decoding is as fast from either. */
+#define HC_LEVEL 6
 
 bool
 sf_page_is_zero(const uint8_t *page)

@@ -30,8 +30,10 @@
 #include "ag_xenbus.h"
 #include "ident.h"
 
-int __real_ag_identity_become(const struct launch_page *p);
-int __wrap_ag_identity_become(const struct launch_page *p);
+int __real_ag_identity_become(const struct launch_page *p,
+    uint64_t elapsed_ns);
+int __wrap_ag_identity_become(const struct launch_page *p,
+    uint64_t elapsed_ns);
 int __real_ag_xenbus_write(struct ag_xenbus *x, const char *path,
     const char *value);
 int __wrap_ag_xenbus_write(struct ag_xenbus *x, const char *path,
@@ -96,16 +98,17 @@ __wrap_launch_page_take(uint8_t *page, struct launch_page *p)
 }
 
 int
-__wrap_ag_identity_become(const struct launch_page *p)
+__wrap_ag_identity_become(const struct launch_page *p, uint64_t elapsed_ns)
 {
 	while (fault_is("silent"))
 		(void)pause();
 	if (fault_is("die"))
 		(void)raise(SIGKILL);
 	if (fault_is("noreseed"))
-		return ag_identity_set_clock(p->wall_clock_ns) == 0 ?
-		    ag_identity_set_names(p) : -1;
-	return fault_is("refuse") ? -1 : __real_ag_identity_become(p);
+		return ag_identity_set_clock(p->wall_clock_ns,
+		    elapsed_ns) == 0 ? ag_identity_set_names(p) : -1;
+	return fault_is("refuse") ? -1 : __real_ag_identity_become(p,
+	    elapsed_ns);
 }
 
 int

@@ -20,6 +20,7 @@
 #include "ag_file.h"
 #include "ag_run.h"
 #include "ag_xenbus.h"
+#include "clock.h"
 
 #define LAUNCH "/run/dvm/launch"
 #define NR_STAMPS 65536u
@@ -33,10 +34,10 @@ static void
 watch_the_clock(void)
 {
 	for (unsigned n = 0;; n++) {
-		stamps[n % NR_STAMPS] = ag_file_now_ns();
+		stamps[n % NR_STAMPS] = clock_now_ns();
 		if (n % LOOKS == 0 &&
 		    ag_file_read(LAUNCH, launch, sizeof(launch)) > 0) {
-			stamps[(n + 1) % NR_STAMPS] = ag_file_now_ns();
+			stamps[(n + 1) % NR_STAMPS] = clock_now_ns();
 			return;
 		}
 	}

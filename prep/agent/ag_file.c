@@ -12,15 +12,6 @@
 #include "ag_file.h"
 #include "cleanup.h"
 
-uint64_t
-ag_file_now_ns(void)
-{
-	struct timespec t;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * AG_SECOND + (uint64_t)t.tv_nsec;
-}
-
 void
 ag_file_sleep_ms(unsigned ms)
 {

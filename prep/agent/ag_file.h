@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
- * Small files, whole, without allocation; and the clock.
+ * Small files, whole, without allocation; and sleeping.
  */
 #ifndef AG_FILE_H
 #define AG_FILE_H
@@ -8,10 +8,6 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#define AG_SECOND UINT64_C(1000000000)
-
-/* CLOCK_MONOTONIC, in ns. */
-uint64_t ag_file_now_ns(void);
 void ag_file_sleep_ms(unsigned ms);
 
 /* At most cap - 1 bytes, NUL-terminated; how many, or -1. */

@@ -24,6 +24,7 @@
 #include "ag_freeze.h"
 #include "ag_run.h"
 #include "cleanup.h"
+#include "clock.h"
 
 #define AGENT_GROUP "dvm-agent"
 #define GUEST_GROUP "dvm-guest"
@@ -204,7 +205,7 @@ freeze_groups(struct ag_freeze *f)
 int
 ag_freeze_hold(struct ag_freeze *f, unsigned limit_s)
 {
-	uint64_t deadline = ag_file_now_ns() + limit_s * AG_SECOND;
+	uint64_t deadline = clock_now_ns() + limit_s * CLOCK_SECOND;
 	int waiting;
 
 	f->held = true;
@@ -213,7 +214,7 @@ ag_freeze_hold(struct ag_freeze *f, unsigned limit_s)
 	/* Until a look finds nothing that still moves: groups and processes
 	 * may be made until all are held. */
 	do {
-		if (ag_file_now_ns() > deadline) {
+		if (clock_now_ns() > deadline) {
 			errno = ETIMEDOUT;
 			goto fail;
 		}

@@ -24,12 +24,10 @@
 #include "ag_file.h"
 #include "ag_identity.h"
 #include "ag_run.h"
+#include "clock.h"
 
 #define HOSTS_BYTES 16384
-/* dom0's clock was read just before the unpause, and Xen gave the guest its
- * own on resume: if that lies between it is the better one. */
-#define CLOCK_EARLY_NS INT64_C(50000000)
-#define CLOCK_LATE_NS INT64_C(10000000000)
+#define CLOCK_SLACK_NS INT64_C(20000000)
 
 enum file { HOSTNAME, HOSTS, MACHINE_ID, BOOT_ID, FILES };
 
@@ -151,20 +149,25 @@ reseed(const uint8_t seed[LAUNCH_PAGE_SEED_BYTES])
 	return rc;
 }
 
+/* Xen gave the guest its own clock on resume.  If that lies between dom0's at
+ * the unpause and the latest that it can be now it is the better one, since
+ * nobody knows how long the resume took. */
 int
-ag_identity_set_clock(uint64_t dom0_ns)
+ag_identity_set_clock(uint64_t dom0_ns, uint64_t elapsed_ns)
 {
 	struct timespec t;
 	int64_t off;
 
 	if (clock_gettime(CLOCK_REALTIME, &t) != 0)
 		return -1;
-	off = (int64_t)t.tv_sec * (int64_t)AG_SECOND + t.tv_nsec -
+	off = (int64_t)t.tv_sec * (int64_t)CLOCK_SECOND + t.tv_nsec -
 	    (int64_t)dom0_ns;
-	if (off >= -CLOCK_EARLY_NS && off <= CLOCK_LATE_NS)
+	if (off >= -CLOCK_SLACK_NS &&
+	    off <= (int64_t)elapsed_ns + CLOCK_SLACK_NS)
 		return 0;
-	t.tv_sec = (time_t)(dom0_ns / AG_SECOND);
-	t.tv_nsec = (long)(dom0_ns % AG_SECOND);
+	dom0_ns += elapsed_ns / 2;
+	t.tv_sec = (time_t)(dom0_ns / CLOCK_SECOND);
+	t.tv_nsec = (long)(dom0_ns % CLOCK_SECOND);
 	return clock_settime(CLOCK_REALTIME, &t);
 }
 
@@ -209,10 +212,10 @@ ag_identity_set_names(const struct launch_page *p)
 }
 
 int
-ag_identity_become(const struct launch_page *p)
+ag_identity_become(const struct launch_page *p, uint64_t elapsed_ns)
 {
 	if (reseed(p->seed) != 0 ||
-	    ag_identity_set_clock(p->wall_clock_ns) != 0)
+	    ag_identity_set_clock(p->wall_clock_ns, elapsed_ns) != 0)
 		return -1;
 	return ag_identity_set_names(p);
 }

@@ -16,6 +16,7 @@
 
 #include "ag_file.h"
 #include "ag_quiet.h"
+#include "clock.h"
 
 #define PROC_BYTES 16384
 #define STEP_BYTES (2u << 20)
@@ -54,7 +55,7 @@ count(struct counters *c)
 int
 ag_quiet_wait(const struct ag_quiet *q, char *why, size_t cap)
 {
-	uint64_t deadline = ag_file_now_ns() + q->limit_s * AG_SECOND;
+	uint64_t deadline = clock_now_ns() + q->limit_s * CLOCK_SECOND;
 	struct counters was, is;
 	unsigned quiet = 0, cpu = 0;
 	uint64_t disk = 0;
@@ -62,7 +63,7 @@ ag_quiet_wait(const struct ag_quiet *q, char *why, size_t cap)
 	if (count(&was) != 0)
 		goto no_proc;
 	while (quiet < q->seconds) {
-		if (ag_file_now_ns() > deadline) {
+		if (clock_now_ns() > deadline) {
 			(void)snprintf(why, cap, "CPU %u%% busy, disk %llu "
 			    "KiB/s after %u s; at most %u%% and %u KiB/s for "
 			    "%u s is quiet", cpu, (unsigned long long)disk,
@@ -137,7 +138,7 @@ take(void)
 int
 ag_quiet_zero_free_memory(unsigned limit_s)
 {
-	uint64_t deadline = ag_file_now_ns() + limit_s * AG_SECOND;
+	uint64_t deadline = clock_now_ns() + limit_s * CLOCK_SECOND;
 	pid_t pid = fork(), done;
 	int status = 0;
 
@@ -146,7 +147,7 @@ ag_quiet_zero_free_memory(unsigned limit_s)
 	if (pid == 0)
 		take();
 	while ((done = waitpid(pid, &status, WNOHANG)) == 0) {
-		if (ag_file_now_ns() > deadline) {
+		if (clock_now_ns() > deadline) {
 			(void)kill(pid, SIGKILL);
 			(void)waitpid(pid, &status, 0);
 			errno = ETIMEDOUT;

@@ -15,6 +15,7 @@
 #include "ag_identity.h"
 #include "ag_run.h"
 #include "ag_settle.h"
+#include "clock.h"
 #include "ident.h"
 
 #define CLEAN_LIMIT_S 60u
@@ -220,7 +221,7 @@ ag_settle(struct ag_xenbus *x, const struct ag_settings *settings,
 	}
 	ag_freeze_open(f);
 	for (int i = 0; i < STEPS; i++) {
-		uint64_t start = ag_file_now_ns();
+		uint64_t start = clock_now_ns();
 
 		if (ag_xenbus_write(x, IDENT_AGENT_STEP, step_names[i]) != 0 ||
 		    steps[i](&s) != 0) {
@@ -229,7 +230,7 @@ ag_settle(struct ag_xenbus *x, const struct ag_settings *settings,
 			ag_freeze_release(f);
 			return -1;
 		}
-		ms[i] = (unsigned)((ag_file_now_ns() - start) / 1000000);
+		ms[i] = (unsigned)((clock_now_ns() - start) / 1000000);
 	}
 	return report(x, ms);
 }

@@ -25,6 +25,7 @@
 #include "ag_identity.h"
 #include "ag_settle.h"
 #include "ag_xenbus.h"
+#include "clock.h"
 #include "ident.h"
 #include "launch_page.h"
 
@@ -33,6 +34,7 @@ struct agent {
 	struct ag_freeze freeze;
 	uint8_t *page;			/* the launch page */
 	int resume_fd;			/* readable after a resume */
+	uint64_t waiting_ns;		/* since when, to be recorded */
 	char domid[16];			/* of the domain it last woke in */
 };
 
@@ -73,6 +75,7 @@ make_page(struct agent *a, char hex[2 * LAUNCH_PAGE_MAGIC_BYTES + 1])
 	    getrandom(magic, sizeof(magic), 0) != sizeof(magic))
 		return -1;
 	launch_page_make(a->page, magic);
+	a->waiting_ns = clock_now_ns();
 	a->resume_fd = make_resume_fd();
 	if (a->resume_fd < 0 ||
 	    sched_setscheduler(0, SCHED_FIFO | SCHED_RESET_ON_FORK,
@@ -90,12 +93,13 @@ take_identity(struct agent *a, struct launch_page *p, uint64_t resumed_ns)
 	const struct sched_param ordinary = { .sched_priority = 0 };
 	char id[LAUNCH_PAGE_ID_TEXT];
 
-	if (ag_identity_become(p) != 0)
+	/* The clock that counts here stood still while it was recorded. */
+	if (ag_identity_become(p, resumed_ns - a->waiting_ns) != 0)
 		return -1;
 	explicit_bzero(p->seed, sizeof(p->seed));
 	launch_page_id_text(p->launch_id, id);
 	if (ag_xenbus_write(&a->xenbus, IDENT_AGENT_ANSWER, id) != 0 ||
-	    ag_identity_note(p, resumed_ns, ag_file_now_ns()) != 0)
+	    ag_identity_note(p, resumed_ns, clock_now_ns()) != 0)
 		return -1;
 	ag_freeze_release(&a->freeze);
 	(void)sched_setscheduler(0, SCHED_OTHER, &ordinary);
@@ -134,15 +138,17 @@ hold(struct agent *a)
 	for (;;) {
 		if (wait_resume(a) != 0)
 			return -1;
-		resumed_ns = ag_file_now_ns();
+		resumed_ns = clock_now_ns();
 		taken = launch_page_take(a->page, &p);
 		if (taken == 1 && take_identity(a, &p, resumed_ns) == 0)
 			return 0;
 		explicit_bzero(&p, sizeof(p));
 		/* The same domain: its suspend was cancelled. */
 		if (taken == 0 && (get_domid(a, domid) != 0 ||
-		    strcmp(domid, a->domid) == 0))
+		    strcmp(domid, a->domid) == 0)) {
+			a->waiting_ns = resumed_ns;
 			continue;
+		}
 		(void)ag_xenbus_write(&a->xenbus, IDENT_AGENT_FAILED,
 		    taken == 0 ? "resumed without a launch page: start it "
 		    "with dvm-restored" : taken < 0 ? "the launch page makes "
