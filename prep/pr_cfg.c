@@ -13,6 +13,7 @@
 #include <strings.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <libxlutil.h>
 
@@ -37,6 +38,11 @@ static const struct refused {
 	{ "p9", "a shared folder cannot be recorded" },
 	{ "pvcalls", "a socket device cannot be recorded" },
 	{ "channel", "a channel cannot be recorded" },
+	{ "ioports", "a passed-through I/O port cannot be recorded" },
+	{ "irqs", "a passed-through interrupt cannot be recorded" },
+	{ "iomem", "passed-through memory cannot be recorded" },
+	{ "nestedhvm", "a hypervisor in a guest cannot be recorded" },
+	{ "altp2m", "alternate page tables cannot be recorded" },
 	{ "vnuma", "Xen does not save a guest with virtual NUMA nodes" },
 	{ "device_model_override", "a guest with a device model cannot be "
 	    "prepared" },
@@ -113,14 +119,29 @@ read_sizes(const XLU_Config *cfg, struct pr_config *c, struct err *e)
 	return 0;
 }
 
-/* A file that the configuration names, made absolute. */
+/* A file that the configuration names, made absolute.  Links stay in it: one
+ * that leads elsewhere later is a change that the key shows. */
 static int
-real_path(const char *what, const char *given, char path[PATH_MAX],
+full_path(const char *what, const char *given, char path[PATH_MAX],
     struct err *e)
 {
-	if (realpath(given, path) == NULL)
+	size_t len = 0;
+
+	if (access(given, F_OK) != 0)
 		return err_set(e, ERR_INPUT, errno, "the %s '%s'", what,
 		    given);
+	if (given[0] != '/') {
+		if (getcwd(path, PATH_MAX - 1) == NULL)
+			return err_set(e, ERR_SYS, errno, "getcwd");
+		len = strlen(path);
+		path[len++] = '/';
+		while (strncmp(given, "./", 2) == 0)
+			given += 2;
+	}
+	if (strlen(given) >= PATH_MAX - len)
+		return err_set(e, ERR_INPUT, ENAMETOOLONG, "the %s '%s'", what,
+		    given);
+	memcpy(path + len, given, strlen(given) + 1);
 	return 0;
 }
 
@@ -131,10 +152,10 @@ read_boot_files(const XLU_Config *cfg, struct pr_config *c, struct err *e)
 
 	if (xlu_cfg_get_string(cfg, "kernel", &given, 1) != 0)
 		return err_set(e, ERR_INPUT, 0, "'kernel' is not set");
-	if (real_path("kernel", given, c->kernel, e) != 0)
+	if (full_path("kernel", given, c->kernel, e) != 0)
 		return -1;
 	if (xlu_cfg_get_string(cfg, "ramdisk", &given, 1) == 0 &&
-	    real_path("ramdisk", given, c->ramdisk, e) != 0)
+	    full_path("ramdisk", given, c->ramdisk, e) != 0)
 		return -1;
 	return 0;
 }
@@ -199,7 +220,7 @@ read_disk(XLU_Config *cfg, const char *spec, struct pr_config_disk *d,
 	}
 	if (check_disk(&x, e) != 0 ||
 	    pr_config_devid(x.vdev, &d->devid, e) != 0 ||
-	    real_path("target", x.pdev_path, d->origin, e) != 0)
+	    full_path("target", x.pdev_path, d->origin, e) != 0)
 		goto out;
 	(void)snprintf(d->vdev, sizeof(d->vdev), "%s", x.vdev);
 	d->writable = x.readwrite != 0;
@@ -324,7 +345,7 @@ pr_cfg_read(const char *path, struct pr_config *c, struct err *e)
 	*c = (struct pr_config){ .nr_disks = 0 };
 	if (pr_gen_template_name(path, c->name, sizeof(c->name), e) != 0)
 		return -1;
-	if (real_path("configuration", path, c->cfg, e) != 0)
+	if (full_path("configuration", path, c->cfg, e) != 0)
 		return -1;
 	report = open_memstream(&said, &said_len);
 	if (report != NULL)

@@ -140,7 +140,7 @@ static int
 check_cfg_path(const struct rs_template *t, const char *untrusted_path,
     struct err *e)
 {
-	char given[PATH_MAX], recorded[PATH_MAX];
+	char given[PATH_MAX], recorded[PATH_MAX], now[PATH_MAX];
 
 	if (untrusted_path == NULL)
 		return 0;
@@ -149,14 +149,14 @@ check_cfg_path(const struct rs_template *t, const char *untrusted_path,
 	if (sf_state_text_get(&sf_reader_state(t->reader)->config, "cfg",
 	    recorded, sizeof(recorded), e) != 0)
 		return -1;
-	if (strcmp(given, recorded) != 0)
+	if (realpath(recorded, now) == NULL || strcmp(given, now) != 0)
 		return err_set(e, ERR_STALE, 0, "it was prepared from %.180s: "
 		    "run dvm-prepare %.180s", recorded, given);
 	return 0;
 }
 
-int
-rs_template_open(const struct rs_template_params *p, struct hv *hv,
+static int
+open_generation(const struct rs_template_params *p, struct hv *hv,
     struct disk *disk, struct rs_template *t, struct err *e)
 {
 	const struct sf_limits limits = { .guest_bytes_max = GUEST_BYTES_MAX };
@@ -193,6 +193,31 @@ fail:
 	free(host);
 	(void)rs_template_close(t, disk, &ignored);
 	return err_prefix(e, "template %s", p->template_name);
+}
+
+/* A generation may be replaced and pruned between the look at `current` and
+ * the opening of its disks: then there is another one. */
+int
+rs_template_open(const struct rs_template_params *p, struct hv *hv,
+    struct disk *disk, struct rs_template *t, struct err *e)
+{
+	char tried[PATH_MAX];
+	struct pr_gen now;
+	struct err ignored;
+	bool changed;
+
+	do {
+		if (open_generation(p, hv, disk, t, e) == 0)
+			return 0;
+		(void)snprintf(tried, sizeof(tried), "%s", t->gen.dir);
+		changed = tried[0] != '\0' && pr_gen_open_current(
+		    p->state_dir, p->template_name, &now, &ignored) == 0;
+		if (changed) {
+			changed = strcmp(now.dir, tried) != 0;
+			pr_gen_close(&now);
+		}
+	} while (changed);
+	return -1;
 }
 
 /* A backend lets go of a disk that the guest had directly some time after its

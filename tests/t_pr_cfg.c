@@ -3,6 +3,7 @@
  * Reading a template's xl.cfg, and the CONFIG text made of it.
  */
 #include "pr_cfg.h"
+#include "pr_key.h"
 #include "sf_state.h"
 #include "t_pr_files.h"
 #include "tap.h"
@@ -46,6 +47,47 @@ test_good(void)
 	ok(read_cfg("vcpus=2\nmaxvcpus=4\nmax_grant_frames=32\nvif=[]", &c,
 	    &e) == 0 && c.nr_vcpus == 4 && c.max_grant_frames == 32,
 	    "more settings; an empty list of interfaces is none (%s)", e.msg);
+}
+
+/* A link in a path stays one, so that the key sees where it leads later. */
+static void
+test_link(void)
+{
+	char line[256], link[128], kernel[128], cwd[PATH_MAX], config[8192];
+	char key_text[PR_KEY_BYTES_MAX];
+	struct pr_text t = { .buf = config, .cap = sizeof(config) };
+	static struct hv_host host;
+	struct sf_blob text, key;
+	struct pr_config c;
+	struct err e;
+
+	(void)snprintf(link, sizeof(link), "%s/link", files.dir);
+	(void)snprintf(kernel, sizeof(kernel), "%s/kernel", files.dir);
+	(void)snprintf(line, sizeof(line), "kernel=\"%s\"", link);
+	if (symlink(kernel, link) != 0 || getcwd(cwd, sizeof(cwd)) == NULL)
+		abort();
+	ok(read_cfg(line, &c, &e) == 0 && strcmp(c.kernel, link) == 0,
+	    "the kernel is a link (%s)", e.msg);
+	if (pr_config_text(&c, true, &t, &e) != 0)
+		abort();
+	text = pr_text_blob(&t);
+	ok(pr_key_build(&text, &host, key_text, sizeof(key_text), &e) == 0,
+	    "a key (%s)", e.msg);
+	key = (struct sf_blob){ (const uint8_t *)key_text, strlen(key_text) };
+	ok(pr_key_check(&key, &text, &host, &e) == 0, "it matches");
+	(void)snprintf(kernel, sizeof(kernel), "%s/ramdisk", files.dir);
+	if (unlink(link) != 0 || symlink(kernel, link) != 0)
+		abort();
+	ok(pr_key_check(&key, &text, &host, &e) == -1 && e.code == ERR_STALE,
+	    "a link that leads elsewhere now is stale (%s)", e.msg);
+	if (unlink(link) != 0 || chdir(files.dir) != 0)
+		abort();
+	ok(read_cfg("kernel=\"./kernel\"", &c, &e) == 0 &&
+	    strncmp(c.kernel, files.dir, strlen(files.dir)) == 0 &&
+	    strcmp(c.kernel + strlen(files.dir), "/kernel") == 0,
+	    "a relative path is made absolute (%s)", e.msg);
+	if (chdir(cwd) != 0)
+		abort();
 }
 
 /* The settings of our own, as they reach the agent. */
@@ -215,6 +257,7 @@ main(void)
 {
 	t_pr_files_make(&files);
 	test_good();
+	test_link();
 	test_settle();
 	test_disks();
 	test_refused();
