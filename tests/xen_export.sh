@@ -3,21 +3,10 @@
 # xen_export.sh: in dom0, with the template tiny prepared: dvm-savefile tells,
 # checks and exports the real savefile, and xl restores the export.
 set -u
-passed=0 failed=0
 out=/tmp/export.out
+. "$(dirname "$0")/xen_lib.sh"
 gen=$(readlink -f /var/lib/dvm/tiny/current)
 file=$gen/savefile
-
-ok() {
-	if [ "$1" -eq 0 ]; then
-		passed=$((passed + 1))
-		echo "ok - $2"
-	else
-		failed=$((failed + 1))
-		echo "not ok - $2"
-		sed 's/^/# /' $out | tail -n 15
-	fi
-}
 
 dvm-savefile info "$file" >$out 2>&1; ok $? "info"
 dvm-savefile info --json "$file" >$out 2>&1 &&
@@ -59,5 +48,4 @@ dmsetup remove export-test
 losetup -d "$origin"
 losetup -d "$delta"
 rm -f /tmp/delta /tmp/tiny.xl
-echo "$passed passed, $failed failed"
-[ $failed -eq 0 ]
+finish

@@ -7,25 +7,12 @@
 # node or file is left. Ends with "N passed, N failed"; results go to the file
 # $SHOWN if that is set.
 set -u
-passed=0 failed=0
 number=${1:-8}
 seed=${2:-$(date +%s)}
 state=/var/lib/dvm
 out=/tmp/fault.out
+. "$(dirname "$0")/xen_lib.sh"
 
-ok() {
-	if [ "$1" -eq 0 ]; then
-		passed=$((passed + 1))
-		echo "ok - $2"
-	else
-		failed=$((failed + 1))
-		echo "not ok - $2"
-		sed 's/^/# /' $out | tail -n 15
-	fi
-}
-shown() {
-	[ -z "${SHOWN-}" ] || printf '%s\t%s\t%s\t%s\n' "$@" >>"$SHOWN"
-}
 # Everything by listing; equal before and after.
 world() {
 	xl list 2>/dev/null | awk 'NR > 1 {print "domain", $1, $2}'
@@ -136,5 +123,4 @@ for spare in 1 12; do
 done
 shown fault_prepare "$tried" $lost "$seed"
 
-echo "$passed passed, $failed failed"
-[ $failed -eq 0 ]
+finish

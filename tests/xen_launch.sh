@@ -4,20 +4,10 @@
 # for its user and for xl, what it refuses, and that it leaves nothing behind.
 # Ends with "N passed, N failed".
 set -u
-passed=0 failed=0
 state=/var/lib/dvm
 out=/tmp/launch.out
+. "$(dirname "$0")/xen_lib.sh"
 
-ok() {
-	if [ "$1" -eq 0 ]; then
-		passed=$((passed + 1))
-		echo "ok - $2"
-	else
-		failed=$((failed + 1))
-		echo "not ok - $2"
-		sed 's/^/# /' $out | tail -n 15
-	fi
-}
 # All that a disposable may hold, by listing; empty when nothing is held.
 # A dying domain is still being taken apart by Xen.
 held() {
@@ -201,5 +191,4 @@ nothing_held; ok $? "nothing is left"
 [ "$(sha256sum </guests/tiny.img)" = "$image" ]
 ok $? "the template's disk is as it was"
 once 0 tiny --destroy-after 0; ok $? "and after all that it still launches"
-echo "$passed passed, $failed failed"
-[ $failed -eq 0 ]
+finish

@@ -6,25 +6,12 @@
 # Leaves a prepared tiny. Ends with "N passed, N failed"; results go to the
 # file $SHOWN if that is set.
 set -u
-passed=0 failed=0
 state=/var/lib/dvm
 out=/tmp/prepare.out
+. "$(dirname "$0")/xen_lib.sh"
 full=
 [ "${1-}" != --full ] || full=1
 
-ok() {
-	if [ "$1" -eq 0 ]; then
-		passed=$((passed + 1))
-		echo "ok - $2"
-	else
-		failed=$((failed + 1))
-		echo "not ok - $2"
-		sed 's/^/# /' $out | tail -n 15
-	fi
-}
-shown() {
-	[ -z "${SHOWN-}" ] || printf '%s\t%s\t%s\t%s\n' "$@" >>"$SHOWN"
-}
 # prepare WANTED-STATUS ARGS...  Under emulation a guest now and then dies in
 # its first seconds of a triple fault; that is tried again.
 prepare() {
@@ -174,5 +161,4 @@ lost=0
 shown disk_untouched $nr $lost -
 rm -rf $state/two /guests/two.cfg /guests/two.img
 
-echo "$passed passed, $failed failed"
-[ $failed -eq 0 ]
+finish
