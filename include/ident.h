@@ -39,5 +39,8 @@
 #define IDENT_AGENT_ANSWER IDENT_AGENT_DIR "/answer"
 
 #define IDENT_STATE_DIR "/var/lib/dvm"
+/* Of all launchers on the host: what has our names and no holder of this is
+ * left behind. */
+#define IDENT_LAUNCH_LOCK "/run/dvm-restored.lock"
 
 #endif

@@ -18,7 +18,8 @@ struct rs_nodes {
 	char *text;		/* what the nodes point into */
 };
 
-/* The trees of a domain, to remove when it is gone. */
+/* The trees of a domain, to remove when it is gone; the one with its name last,
+ * by which what is left is found. */
 #define RS_NODES_TREES 3
 struct rs_nodes_trees {
 	char text[RS_NODES_TREES][96];

@@ -16,6 +16,7 @@
 #include "rs_answer.h"
 #include "rs_names.h"
 #include "rs_once.h"
+#include "rs_reconcile.h"
 
 /* How often a kept disposable is looked at. */
 #define LOOK_MS 200
@@ -202,6 +203,27 @@ left_behind(int rc, const struct err *undo, struct err *e)
 	    "something is left behind (%.200s) after", undo->msg);
 }
 
+/* The first of several launchers cleans up after those that were killed. */
+static int
+begin(const struct rs_env *env, struct err *e)
+{
+	unsigned nr_removed = 0;
+	bool alone;
+	int fd = rs_reconcile_lock(IDENT_LAUNCH_LOCK, &alone, e);
+
+	if (fd < 0 || !alone)
+		return fd;
+	if (rs_reconcile(env, &nr_removed, e) != 0 ||
+	    rs_reconcile_share(fd, e) != 0) {
+		(void)close(fd);
+		return -1;
+	}
+	if (nr_removed > 0)
+		(void)fprintf(stderr, "removed what a killed launcher left: "
+		    "%u domains, devices or nodes\n", nr_removed);
+	return fd;
+}
+
 int
 rs_once(const struct rs_once_params *p, struct rs_env *env, struct err *e)
 {
@@ -213,7 +235,7 @@ rs_once(const struct rs_once_params *p, struct rs_env *env, struct err *e)
 	    p->template_arg : NULL };
 	struct err later;
 	bool is_open = false;
-	int rc = -1;
+	int lock_fd = -1, rc = -1;
 
 	if (pr_gen_template_name(p->template_arg, name, sizeof(name), e) != 0)
 		return -1;
@@ -222,6 +244,9 @@ rs_once(const struct rs_once_params *p, struct rs_env *env, struct err *e)
 		return err_set(e, ERR_NOMEM, errno, "%u launches", p->count);
 	o.signal_fd = open_signals(e);
 	if (o.signal_fd < 0)
+		goto out;
+	lock_fd = begin(env, e);
+	if (lock_fd < 0)
 		goto out;
 	if (rs_template_open(&tp, env->hv, env->disk, &o.template, e) != 0)
 		goto out;
@@ -244,6 +269,9 @@ out:
 		rc = left_behind(rc, &later, e);
 	if (o.signal_fd >= 0)
 		(void)close(o.signal_fd);
+	/* Last: from here on nothing is ours. */
+	if (lock_fd >= 0)
+		(void)close(lock_fd);
 	free(o.live);
 	return rc;
 }

@@ -133,6 +133,12 @@ keep && kill -INT $pid; wait $pid; [ $? -eq 130 ]
 ok $? "an interrupt ends it with 130"
 nothing_held; ok $? "nothing is left after an interrupt"
 
+keep && kill -KILL $pid; wait $pid; [ -n "$(held)" ]
+ok $? "control: a launcher that is killed leaves $name"
+once 0 tiny --destroy-after 0 && grep -q 'a killed launcher' $out
+ok $? "the next one removes that, and says so"
+nothing_held; ok $? "nothing is left after a kill"
+
 { dvm-restored --once tiny --count 3 --destroy-after 60
 	echo $? >$out; } 2>/dev/null | head -n 1 >/dev/null
 [ "$(cat $out)" -eq 1 ]; ok $? "a reader that goes away ends it with 1"
