@@ -65,4 +65,10 @@ struct disk {
 	const struct disk_ops *ops;
 };
 
+/* Ends a device, if it is held, as soon as it is let go: the kernel's backend
+ * closes a disk some time after its domain and its nodes are gone.  ERR_BUSY
+ * past the deadline. */
+int disk_end(struct disk *disk, struct disk_dev *dev, uint64_t deadline_ns,
+    struct err *e);
+
 #endif

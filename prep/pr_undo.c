@@ -8,13 +8,11 @@
 
 #include "clock.h"
 #include "ident.h"
-#include "pr_clock.h"
 #include "pr_domain.h"
 #include "pr_domain_end.h"
 #include "pr_undo.h"
 
 #define REMOVE_SECONDS 20u
-#define REMOVE_POLL_MS 20u
 #define NAMES_BYTES 8192
 
 void
@@ -27,18 +25,8 @@ pr_undo_dm_name(const char *id, const char *vdev, char name[DISK_NAME_MAX])
 int
 pr_undo_remove_dev(struct disk *disk, struct disk_dev *dev, struct err *e)
 {
-	uint64_t deadline = clock_now_ns() +
-	    REMOVE_SECONDS * CLOCK_SECOND;
-
-	/* blkback lets go of a disk some time after its domain is gone. */
-	while (disk->ops->remove(disk, dev, e) != 0) {
-		struct err ignored;
-
-		if (e->code != ERR_BUSY || clock_now_ns() >= deadline)
-			return -1;
-		(void)pr_clock_pause(-1, REMOVE_POLL_MS, &ignored);
-	}
-	return 0;
+	return disk_end(disk, dev, clock_now_ns() +
+	    REMOVE_SECONDS * CLOCK_SECOND, e);
 }
 
 static int

@@ -266,21 +266,6 @@ rs_launch_finish(struct rs_domain *d)
 	d->load = NULL;
 }
 
-/* The kernel's backend closes a disk some time after its nodes are gone. */
-static int
-remove_disk(struct disk *disk, struct disk_dev *dev, uint64_t deadline_ns,
-    struct err *e)
-{
-	const struct timespec pause = { .tv_nsec = 5000000 };
-
-	while (dev->name[0] != '\0' && disk->ops->remove(disk, dev, e) != 0) {
-		if (e->code != ERR_BUSY || clock_now_ns() > deadline_ns)
-			return -1;
-		(void)nanosleep(&pause, NULL);
-	}
-	return 0;
-}
-
 /* If `xl destroy` was faster the domid may be somebody else's by now, and then
  * so are the nodes. */
 static int
@@ -324,7 +309,7 @@ rs_launch_destroy(const struct rs_env *env, struct rs_domain *d,
 			d->in_store = false;
 	}
 	for (uint32_t i = 0; i < d->nr_vbds; i++)
-		if (remove_disk(env->disk, &d->vbds[i].cow, deadline,
+		if (disk_end(env->disk, &d->vbds[i].cow, deadline,
 		    rc == 0 ? e : &later) != 0)
 			rc = -1;
 	return rc;

@@ -141,7 +141,6 @@ remove_nodes(struct reconcile *r)
 static void
 remove_devices(struct reconcile *r, const char *prefix)
 {
-	const struct timespec pause = { .tv_nsec = 20000000 };
 	uint64_t deadline = clock_now_ns() + BUSY_NS;
 	struct disk *disk = r->env->disk;
 	const char *at = r->names;
@@ -153,15 +152,10 @@ remove_devices(struct reconcile *r, const char *prefix)
 		failed(r, &e);
 	for (int i = 0; i < nr; i++, at += strlen(at) + 1) {
 		struct disk_dev dev = { .major = 0 };
-		int rc;
 
 		(void)snprintf(dev.name, sizeof(dev.name), "%.*s",
 		    DISK_NAME_MAX - 1, at);
-		/* Backends let go some time after the domain is gone. */
-		while ((rc = disk->ops->remove(disk, &dev, &e)) != 0 &&
-		    e.code == ERR_BUSY && clock_now_ns() < deadline)
-			(void)nanosleep(&pause, NULL);
-		if (rc != 0)
+		if (disk_end(disk, &dev, deadline, &e) != 0)
 			failed(r, &e);
 		else
 			r->nr_removed++;

@@ -9,8 +9,8 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/random.h>
-#include <time.h>
 
+#include "clock.h"
 #include "ident.h"
 #include "pr_key.h"
 #include "rs_load.h"
@@ -18,7 +18,7 @@
 
 /* A guest larger than this is refused before anything is allocated for it. */
 #define GUEST_BYTES_MAX (1ull << 40)
-#define BASE_TRIES 250		/* 5 s */
+#define CLOSE_SECONDS 5
 
 static int
 open_disk(const struct rs_template *t, struct disk *disk, unsigned number,
@@ -220,30 +220,15 @@ rs_template_open(const struct rs_template_params *p, struct hv *hv,
 	return -1;
 }
 
-/* A backend lets go of a disk that the guest had directly some time after its
- * nodes are gone. */
-static int
-remove_base(struct disk *disk, struct disk_dev *base, struct err *e)
-{
-	const struct timespec pause = { .tv_nsec = 20000000 };
-
-	for (int i = 0; base->name[0] != '\0' && disk->ops->remove(disk, base,
-	    e) != 0; i++) {
-		if (e->code != ERR_BUSY || i == BASE_TRIES)
-			return -1;
-		(void)nanosleep(&pause, NULL);
-	}
-	return 0;
-}
-
 int
 rs_template_close(struct rs_template *t, struct disk *disk, struct err *e)
 {
+	uint64_t deadline = clock_now_ns() + CLOSE_SECONDS * CLOCK_SECOND;
 	struct err later;
 	int rc = 0;
 
 	for (uint32_t i = 0; i < t->nr_disks; i++)
-		if (remove_base(disk, &t->disks[i].base, rc == 0 ? e :
+		if (disk_end(disk, &t->disks[i].base, deadline, rc == 0 ? e :
 		    &later) != 0)
 			rc = -1;
 	if (t->resident != NULL)
