@@ -4,7 +4,6 @@
  * waits for its last word.  The guest is trusted with nothing: it can only be
  * late, end, or say something that does not parse.
  */
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

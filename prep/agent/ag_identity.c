@@ -6,7 +6,6 @@
  * containers do it) that are mapped: to write the real ones could wait for a
  * disk that is still being connected, and each system call costs.
  */
-#include <errno.h>
 #include <fcntl.h>
 #include <stdbool.h>
 #include <stdio.h>
