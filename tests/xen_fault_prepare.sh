@@ -94,10 +94,11 @@ while [ $i -lt "$number" ]; do
 	fi
 done
 
-# The present generation and no more than so many further MB.
+# The present generation and no more than so many further MB.  Other templates
+# may lie beside it.
 tried=$number
 dir=/tmp/full
-used=$(du -sm $state | cut -f 1)
+used=$(du -smc $state/host.key $state/tiny | tail -n 1 | cut -f 1)
 for spare in 1 12; do
 	mkdir -p $dir
 	mount -t tmpfs -o size=$((used + spare))m,mode=700 full $dir
