@@ -13,11 +13,9 @@
 #include <unistd.h>
 
 #include "cleanup.h"
-#include "disk_dm.h"
-#include "hv_xen.h"
 #include "ident.h"
+#include "rs_host.h"
 #include "rs_once.h"
-#include "store_xen.h"
 
 static const char usage_text[] =
 "usage: dvm-restored --once TEMPLATE [options]\n"
@@ -147,29 +145,13 @@ parse(int argc, char **argv, struct rs_once_params *p, struct err *e)
 static int
 run(const struct rs_once_params *p, struct err *e)
 {
-	struct rs_env env = { .names_fd = -1 };
-	int rc = -1;
+	struct rs_env env;
+	int rc;
 
-	if (geteuid() != 0)
-		return err_set(e, ERR_USAGE, 0, "only root in dom0 can launch "
-		    "domains");
-	env.hv = hv_xen_open(e);
-	if (env.hv == NULL)
-		goto out;
-	env.store = store_xen_open(NULL, STORE_XEN_TIMEOUT_MS, e);
-	if (env.store == NULL)
-		goto out;
-	env.disk = disk_dm_open(e);
-	if (env.disk == NULL)
-		goto out;
+	if (rs_host_open(p->state_dir, &env, e) != 0)
+		return -1;
 	rc = rs_once(p, &env, e);
-out:
-	if (env.disk != NULL)
-		env.disk->ops->close(env.disk);
-	if (env.store != NULL)
-		env.store->ops->close(env.store);
-	if (env.hv != NULL)
-		env.hv->ops->close(env.hv);
+	rs_host_close(&env);
 	return rc;
 }
 

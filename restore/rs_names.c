@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/random.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "rs_names.h"
@@ -23,6 +24,9 @@ rs_names_open(const char *state_dir, struct err *e)
 	char path[PATH_MAX];
 	int fd;
 
+	/* Before the first dvm-prepare it may not be there. */
+	if (mkdir(state_dir, 0700) != 0 && errno != EEXIST)
+		return err_set(e, ERR_SYS, errno, "%s", state_dir);
 	(void)snprintf(path, sizeof(path), "%s/names", state_dir);
 	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (fd < 0)

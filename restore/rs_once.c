@@ -14,7 +14,6 @@
 #include "clock.h"
 #include "ident.h"
 #include "rs_answer.h"
-#include "rs_names.h"
 #include "rs_once.h"
 #include "rs_reconcile.h"
 
@@ -225,7 +224,8 @@ begin(const struct rs_env *env, struct err *e)
 }
 
 int
-rs_once(const struct rs_once_params *p, struct rs_env *env, struct err *e)
+rs_once(const struct rs_once_params *p, const struct rs_env *env,
+    struct err *e)
 {
 	struct once o = { .p = p, .env = env, .signal_fd = -1 };
 	char name[PR_GEN_NAME_MAX + 1];
@@ -255,16 +255,10 @@ rs_once(const struct rs_once_params *p, struct rs_env *env, struct err *e)
 		(void)fprintf(stderr, "warning: template %s was prepared "
 		    "without dvm-agent: its disposables share random numbers, "
 		    "host name and clock\n", name);
-	env->names_fd = rs_names_open(p->state_dir, e);
-	if (env->names_fd < 0)
-		goto out;
 	rc = run(&o, e);
 out:
 	if (reap(&o, true, &later) != 0)
 		rc = left_behind(rc, &later, e);
-	if (env->names_fd >= 0)
-		(void)close(env->names_fd);
-	env->names_fd = -1;
 	if (is_open && rs_template_close(&o.template, env->disk, &later) != 0)
 		rc = left_behind(rc, &later, e);
 	if (o.signal_fd >= 0)

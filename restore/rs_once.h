@@ -27,10 +27,10 @@ struct rs_once_params {
 	struct rs_launch_params launch;
 };
 
-/* env->names_fd is opened and closed here.  Blocks SIGINT, SIGTERM, SIGHUP and
+/* Blocks SIGINT, SIGTERM, SIGHUP and
  * SIGQUIT and ignores SIGPIPE for the process.  ERR_INTERRUPTED if one came;
  * all is undone then too, and what could not be is in the message. */
-int rs_once(const struct rs_once_params *p, struct rs_env *env,
+int rs_once(const struct rs_once_params *p, const struct rs_env *env,
     struct err *e);
 
 #endif

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * The real host: Xen, its xenstore daemon, the kernel's device mapper.
+ */
+#include <unistd.h>
+
+#include "disk_dm.h"
+#include "hv_xen.h"
+#include "rs_host.h"
+#include "rs_names.h"
+#include "store_xen.h"
+
+int
+rs_host_open(const char *state_dir, struct rs_env *env, struct err *e)
+{
+	*env = (struct rs_env){ .names_fd = -1 };
+	if (geteuid() != 0)
+		return err_set(e, ERR_USAGE, 0, "only root in dom0 can launch "
+		    "domains");
+	env->hv = hv_xen_open(e);
+	if (env->hv == NULL)
+		return -1;
+	env->store = store_xen_open(NULL, STORE_XEN_TIMEOUT_MS, e);
+	if (env->store == NULL)
+		goto fail;
+	env->disk = disk_dm_open(e);
+	if (env->disk == NULL)
+		goto fail;
+	env->names_fd = rs_names_open(state_dir, e);
+	if (env->names_fd >= 0)
+		return 0;
+fail:
+	rs_host_close(env);
+	return -1;
+}
+
+void
+rs_host_close(struct rs_env *env)
+{
+	if (env->names_fd >= 0)
+		(void)close(env->names_fd);
+	if (env->disk != NULL)
+		env->disk->ops->close(env->disk);
+	if (env->store != NULL)
+		env->store->ops->close(env->store);
+	if (env->hv != NULL)
+		env->hv->ops->close(env->hv);
+	*env = (struct rs_env){ .names_fd = -1 };
+}
