@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "dvm_proto.h"
+#include "ident.h"
 
 struct cursor {
 	uint8_t *at;
@@ -123,17 +124,6 @@ check_template(const char *untrusted_name, struct err *e)
 	return 0;
 }
 
-static int
-check_name(const char *untrusted_name, struct err *e)
-{
-	if (strlen(untrusted_name) != 8 ||
-	    strncmp(untrusted_name, "disp", 4) != 0 ||
-	    strspn(untrusted_name + 4, "0123456789") != 4)
-		return err_set(e, ERR_INPUT, 0, "'%s' is no disposable's "
-		    "name, disp0001 to disp9999", untrusted_name);
-	return 0;
-}
-
 int
 dvm_proto_check_request(const struct dvm_proto *m, struct err *e)
 {
@@ -156,7 +146,10 @@ dvm_proto_check_request(const struct dvm_proto *m, struct err *e)
 		rest.launch_id = 0;
 		break;
 	case DVM_PROTO_KILL:
-		rc = m->name[0] != '\0' ? check_name(m->name, e) : 0;
+		if (m->name[0] != '\0' && !ident_is_disposable(m->name))
+			rc = err_set(e, ERR_INPUT, 0, "'%s' is no "
+			    "disposable's name, disp0001 to disp9999",
+			    m->name);
 		memset(rest.name, 0, sizeof(rest.name));
 		break;
 	case DVM_PROTO_LIST:
@@ -181,4 +174,14 @@ dvm_proto_state_name(uint32_t state)
 	    "running", "ending", "zombie" };
 
 	return names[state <= DVM_PROTO_STATE_ZOMBIE ? state : 0];
+}
+
+const char *
+dvm_proto_stage_name(unsigned stage)
+{
+	static const char *const names[DVM_PROTO_STAGES] = { "create", "disks",
+	    "nodes", "backend", "load", "state", "introduce", "unpause",
+	    "answer" };
+
+	return stage < DVM_PROTO_STAGES ? names[stage] : "?";
 }

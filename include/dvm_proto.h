@@ -31,8 +31,8 @@ enum dvm_proto_type {
 				 * after the service was restarted.  Answers:
 				 * RUNNING, ENDED */
 	DVM_PROTO_LIST,		/* RECORD*, DONE */
-	DVM_PROTO_KILL,		/* name, "" for all of one's own: DONE, when it
-				 * is gone, value[0] of them */
+	DVM_PROTO_KILL,		/* name, "" for all of one's own, root's being
+				 * all: DONE, when gone, value[0] of them */
 	DVM_PROTO_STATUS,	/* TEMPLATE*, STAGE*, COUNTERS, DONE */
 	DVM_PROTO_CHECK,	/* FINDING*, DONE: value[0] invariants held,
 				 * value[1] did not */
@@ -44,7 +44,8 @@ enum dvm_proto_type {
 	DVM_PROTO_RUNNING,	/* a RECORD, but value[i] is the end of stage i
 				 * in ns since the request was taken up; text:
 				 * the domain's UUID */
-	DVM_PROTO_ENDED,	/* text: why; it is gone */
+	DVM_PROTO_ENDED,	/* name, if it ever ran; text: why; it is
+				 * gone */
 	DVM_PROTO_RECORD,	/* launch_id, domid, name, template, uid,
 				 * state; value[0] age in ns, [1] its memory in
 				 * bytes, [2] seconds left to live, 0 no
@@ -105,6 +106,10 @@ int dvm_proto_decode(const uint8_t *untrusted_wire, size_t len,
 /* Is it a request that a client may make?  Everything in it is checked: the
  * type, the form of the names, that unused fields are zero.  ERR_INPUT. */
 int dvm_proto_check_request(const struct dvm_proto *m, struct err *e);
+
+/* Stages of a launch, as RUNNING has them: "create", ... */
+#define DVM_PROTO_STAGES 9
+const char *dvm_proto_stage_name(unsigned stage);
 
 /* "running" and so on; "?" for a number that is none. */
 const char *dvm_proto_state_name(uint32_t state);

@@ -6,6 +6,8 @@
 #ifndef DVM_IDENT_H
 #define DVM_IDENT_H
 
+#include <stdbool.h>
+
 /* A domain's UUID begins with four fixed bytes and goes on with twelve
  * random ones (the version-4 and variant bits set as usual). */
 #define IDENT_UUID_DISP "dvm1"		/* a disposable: 64766d31-... */
@@ -42,5 +44,8 @@
 /* Of all launchers on the host: what has our names and no holder of this is
  * left behind. */
 #define IDENT_LAUNCH_LOCK "/run/dvm-restored.lock"
+
+/* Has it the form of a disposable's name, disp0001? */
+bool ident_is_disposable(const char *untrusted_name);
 
 #endif

@@ -4,8 +4,8 @@
  * daemon, many requests in flight; tests/fake_store.c is the other.  Every
  * operation is mandatory, takes a batch where there can be one, and never
  * waits past the handle's deadline (set when it is opened, per operation).
- * ERR_STORE on failure, ERR_TIMEOUT past a deadline; after that the handle is
- * given up, but for `remove`, which connects again.  One thread at a time.
+ * ERR_STORE on failure, ERR_TIMEOUT past a deadline; after either the next
+ * operation connects again.  One thread at a time.
  */
 #ifndef DVM_STORE_H
 #define DVM_STORE_H

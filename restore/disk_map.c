@@ -6,6 +6,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -27,6 +28,11 @@
  * this cannot live in a handle.  The first error since map_task() stays: the
  * later ones only say that the earlier ones happened. */
 static _Thread_local char first_log[200];
+
+/* Nor is the library made for threads: one at a time, and its control device
+ * is let go of by the last that opened it. */
+static pthread_mutex_t library = PTHREAD_MUTEX_INITIALIZER;
+static unsigned nr_opened;
 
 __attribute__((format(printf, 5, 6)))
 static void
@@ -65,11 +71,13 @@ failed(struct dm_task *task, const char *doing, const char *name,
 	return -1;
 }
 
+/* Takes the library, for end_task() to give back, also after NULL. */
 static struct dm_task *
 map_task(int type, const char *name)
 {
 	struct dm_task *task;
 
+	(void)pthread_mutex_lock(&library);
 	first_log[0] = '\0';
 	task = dm_task_create(type);
 	if (task != NULL && name != NULL && !dm_task_set_name(task, name)) {
@@ -77,6 +85,14 @@ map_task(int type, const char *name)
 		return NULL;
 	}
 	return task;
+}
+
+static void
+end_task(struct dm_task *task)
+{
+	if (task != NULL)
+		dm_task_destroy(task);
+	(void)pthread_mutex_unlock(&library);
 }
 
 /* Runs a task that makes udev events. */
@@ -134,16 +150,16 @@ disk_map_open(struct err *e)
 	struct dm_task *task;
 	int rc = -1;
 
+	task = map_task(DM_DEVICE_VERSION, NULL);
 	dm_log_with_errno_init(take_log);
 	dm_udev_set_sync_support(0);
 	dm_hold_control_dev(1);
-	task = map_task(DM_DEVICE_VERSION, NULL);
+	nr_opened++;
 	if (task == NULL || !dm_task_run(task))
 		(void)failed(task, "use", "the device mapper", e);
 	else
 		rc = hide_control(e);
-	if (task != NULL)
-		dm_task_destroy(task);
+	end_task(task);
 	if (rc != 0)
 		disk_map_close();
 	return rc;
@@ -152,8 +168,12 @@ disk_map_open(struct err *e)
 void
 disk_map_close(void)
 {
-	dm_hold_control_dev(0);
-	dm_lib_release();
+	(void)pthread_mutex_lock(&library);
+	if (--nr_opened == 0) {
+		dm_hold_control_dev(0);
+		dm_lib_release();
+	}
+	(void)pthread_mutex_unlock(&library);
 }
 
 int
@@ -179,8 +199,7 @@ disk_map_create(const struct disk_map_params *p, struct disk_dev *dev,
 	dev->sectors = p->sectors;
 	rc = 0;
 out:
-	if (task != NULL)
-		dm_task_destroy(task);
+	end_task(task);
 	return rc;
 }
 
@@ -221,8 +240,7 @@ disk_map_query(const char *name, struct disk_map_status *st, struct err *e)
 	st->minor = info.minor;
 	st->sectors = length;
 out:
-	if (task != NULL)
-		dm_task_destroy(task);
+	end_task(task);
 	return rc;
 }
 
@@ -237,8 +255,7 @@ disk_map_remove(const char *name, struct err *e)
 		if (task == NULL || dm_task_get_errno(task) != ENXIO)
 			rc = failed(task, "remove", name, e);
 	}
-	if (task != NULL)
-		dm_task_destroy(task);
+	end_task(task);
 	return rc;
 }
 
@@ -276,7 +293,6 @@ disk_map_list(const char *prefix, char *names, size_t cap, struct err *e)
 	}
 	nr = found;
 out:
-	if (task != NULL)
-		dm_task_destroy(task);
+	end_task(task);
 	return nr;
 }

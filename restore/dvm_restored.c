@@ -1,124 +1,206 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
- * dvm-restored: launches disposables in the foreground (--once).  Runs as root
- * in dom0.  What it is given on the command line is its user's, who is root;
- * what it loads was signed by dvm-prepare.
+ * dvm-restored: the service, its roles, and launching in the foreground
+ * (--once).  Runs as root in dom0.  What it is given on the command line is
+ * its user's, who is root; what it loads was signed by dvm-prepare.
  */
 #include <errno.h>
 #include <getopt.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "cleanup.h"
+#include "dvm_proto.h"
 #include "ident.h"
+#include "rs_core.h"
+#include "rs_front.h"
 #include "rs_host.h"
 #include "rs_once.h"
+#include "rs_parent.h"
 
 static const char usage_text[] =
-"usage: dvm-restored --once TEMPLATE [options]\n"
-"Launches disposables from TEMPLATE (a name, or the path of its xl.cfg) and\n"
-"keeps them until they end, or until it is interrupted.\n"
+"usage: dvm-restored [options]\n"
+"       dvm-restored --once TEMPLATE [options]\n"
+"Runs the service that launches disposables for dvm(1); or, with --once,\n"
+"launches them from TEMPLATE (a name, or the path of its xl.cfg) and keeps\n"
+"them until they end, or until it is interrupted.\n"
 "\n"
-"  -n, --count N            launch N, one after the other (default 1)\n"
-"  -d, --destroy-after S    destroy each S seconds after it answered\n"
-"  -t, --timings            print the stages of each launch\n"
-"  -j, --json               print one JSON object a launch instead\n"
-"  -r, --resident           decode the image into memory once, ahead\n"
+"  -s, --state-dir DIR      where generations are (default\n"
+"                           " IDENT_STATE_DIR ")\n"
 "  -w, --workers N          threads that load memory (default: CPUs, max 4)\n"
 "  -a, --answer-timeout S   destroy it if its agent has not taken on its\n"
 "                           identity S seconds after its start (default 60)\n"
 "  -m, --store-max MIB      RAM for each disk's writes (default 1024)\n"
-"  -s, --state-dir DIR      where generations are (default\n"
-"                           " IDENT_STATE_DIR ")\n"
 "  -h, --help               this text\n"
-"  -V, --version            the version\n";
+"  -V, --version            the version\n"
+"The service:\n"
+"  -p, --parallel N         launches at once (default 4)\n"
+"  -R, --resident-max MIB   RAM for images decoded ahead (default 0)\n"
+"  -g, --grace S            after a crash clients have S seconds to come\n"
+"                           back for what they hold (default 60)\n"
+"  -k, --socket PATH        for clients (default\n"
+"                           " DVM_PROTO_SOCKET ")\n"
+"  -G, --group NAME         who may use it (default dvm)\n"
+"  -u, --user NAME          what talks to clients runs as (default\n"
+"                           dvm-front)\n"
+"  -l, --lock PATH          one launcher a host (default\n"
+"                           " IDENT_LAUNCH_LOCK ")\n"
+"--once:\n"
+"  -n, --count N            launch N, one after the other (default 1)\n"
+"  -d, --destroy-after S    destroy each S seconds after it answered\n"
+"  -t, --timings            print the stages of each launch\n"
+"  -j, --json               print one JSON object a launch instead\n"
+"  -r, --resident           decode the image into memory once, ahead\n";
+
+struct options {
+	const char *role;	/* NULL: the service's parent, or --once */
+	const char *ids;
+	unsigned parent, resident_max_mib, store_max_mib, destroy_after_s;
+	bool destroys;
+	struct rs_once_params once;
+	struct rs_core_params core;
+	struct rs_front_params front;
+	struct rs_parent_params service;
+};
+
+/* Options that are numbers: where they go. */
+static const struct {
+	char letter;
+	const char *name;
+	unsigned long min, max;
+	size_t offset;		/* of an unsigned */
+} numbers[] = {
+#define AT(field) offsetof(struct options, field)
+	{ 'n', "--count", 0, 1000000, AT(once.count) },
+	{ 'd', "--destroy-after", 0, 86400, AT(destroy_after_s) },
+	{ 'w', "--workers", 1, RS_LOAD_WORKERS_MAX,
+	    AT(once.launch.nr_workers) },
+	{ 'a', "--answer-timeout", 1, 3600, AT(once.answer_timeout_s) },
+	{ 'm', "--store-max", 1, 1u << 24, AT(store_max_mib) },
+	{ 'p', "--parallel", 1, RS_CORE_BUILDERS_MAX, AT(core.nr_builders) },
+	{ 'R', "--resident-max", 0, 1u << 24, AT(resident_max_mib) },
+	{ 'g', "--grace", 0, 86400, AT(core.grace_s) },
+	{ 'P', "--parent", 1, 1u << 30, AT(parent) },
+#undef AT
+};
+
+static const struct option long_options[] = {
+	{ "once", required_argument, NULL, 'o' },
+	{ "count", required_argument, NULL, 'n' },
+	{ "destroy-after", required_argument, NULL, 'd' },
+	{ "timings", no_argument, NULL, 't' },
+	{ "json", no_argument, NULL, 'j' },
+	{ "resident", no_argument, NULL, 'r' },
+	{ "workers", required_argument, NULL, 'w' },
+	{ "answer-timeout", required_argument, NULL, 'a' },
+	{ "store-max", required_argument, NULL, 'm' },
+	{ "state-dir", required_argument, NULL, 's' },
+	{ "parallel", required_argument, NULL, 'p' },
+	{ "resident-max", required_argument, NULL, 'R' },
+	{ "grace", required_argument, NULL, 'g' },
+	{ "socket", required_argument, NULL, 'k' },
+	{ "group", required_argument, NULL, 'G' },
+	{ "user", required_argument, NULL, 'u' },
+	{ "lock", required_argument, NULL, 'l' },
+	{ "help", no_argument, NULL, 'h' },
+	{ "version", no_argument, NULL, 'V' },
+	/* The parent's words to its roles. */
+	{ "role", required_argument, NULL, 'O' },
+	{ "ids", required_argument, NULL, 'I' },
+	{ "parent", required_argument, NULL, 'P' },
+	{ NULL, 0, NULL, 0 }
+};
 
 static int
-number(const char *text, unsigned long min, unsigned long max,
-    const char *what, unsigned long *value, struct err *e)
+number(struct options *o, int letter, const char *text, struct err *e)
 {
+	unsigned long value;
+	size_t i = 0;
 	char *end;
 
+	while (i < sizeof(numbers) / sizeof(numbers[0]) &&
+	    numbers[i].letter != letter)
+		i++;
+	if (i == sizeof(numbers) / sizeof(numbers[0]))
+		return err_set(e, ERR_USAGE, 0, "see dvm-restored --help");
 	errno = 0;
-	*value = strtoul(text, &end, 10);
+	value = strtoul(text, &end, 10);
 	if (*text < '0' || *text > '9' || *end != '\0' || errno != 0 ||
-	    *value < min || *value > max)
+	    value < numbers[i].min || value > numbers[i].max)
 		return err_set(e, ERR_USAGE, 0, "%s: \"%s\" is not a number "
-		    "from %lu to %lu", what, text, min, max);
+		    "from %lu to %lu", numbers[i].name, text, numbers[i].min,
+		    numbers[i].max);
+	*(unsigned *)(void *)((char *)o + numbers[i].offset) =
+	    (unsigned)value;
+	o->destroys = o->destroys || letter == 'd';
+	return 0;
+}
+
+static int
+check(struct options *o, int argc, char **argv, struct err *e)
+{
+	struct rs_once_params *p = &o->once;
+
+	if (optind < argc)
+		return err_set(e, ERR_USAGE, 0, p->template_arg != NULL ?
+		    "\"%s\": one TEMPLATE at a time; see dvm-restored --help" :
+		    "\"%s\": say --once to launch in the foreground; see "
+		    "dvm-restored --help", argv[optind]);
+	p->launch.store_bytes = (uint64_t)o->store_max_mib << 20;
+	if (o->destroys)
+		p->destroy_after_s = (int)o->destroy_after_s;
+	o->core.state_dir = p->state_dir;
+	o->core.launch = p->launch;
+	o->core.answer_timeout_s = p->answer_timeout_s;
+	o->core.resident_max = (uint64_t)o->resident_max_mib << 20;
+	o->core.parent = o->front.parent = (pid_t)o->parent;
 	return 0;
 }
 
 /* 0 to go on, 1 if all is done, -1. */
 static int
-parse(int argc, char **argv, struct rs_once_params *p, struct err *e)
+parse(int argc, char **argv, struct options *o, struct err *e)
 {
-	static const struct option options[] = {
-		{ "once", required_argument, NULL, 'o' },
-		{ "count", required_argument, NULL, 'n' },
-		{ "destroy-after", required_argument, NULL, 'd' },
-		{ "timings", no_argument, NULL, 't' },
-		{ "json", no_argument, NULL, 'j' },
-		{ "resident", no_argument, NULL, 'r' },
-		{ "workers", required_argument, NULL, 'w' },
-		{ "answer-timeout", required_argument, NULL, 'a' },
-		{ "store-max", required_argument, NULL, 'm' },
-		{ "state-dir", required_argument, NULL, 's' },
-		{ "help", no_argument, NULL, 'h' },
-		{ "version", no_argument, NULL, 'V' },
-		{ NULL, 0, NULL, 0 }
-	};
-	unsigned long v;
 	int c;
 
-	while ((c = getopt_long(argc, argv, "n:d:tjrw:a:m:s:hV", options,
-	    NULL)) != -1) {
+	while ((c = getopt_long(argc, argv, "n:d:tjrw:a:m:s:p:R:g:k:G:u:l:hV",
+	    long_options, NULL)) != -1) {
 		switch (c) {
 		case 'o':
-			p->template_arg = optarg;
-			break;
-		case 'n':
-			if (number(optarg, 0, 1000000, "--count", &v, e) != 0)
-				return -1;
-			p->count = (unsigned)v;
-			break;
-		case 'd':
-			if (number(optarg, 0, 86400, "--destroy-after", &v,
-			    e) != 0)
-				return -1;
-			p->destroy_after_s = (int)v;
+			o->once.template_arg = optarg;
 			break;
 		case 't':
-			p->output = RS_ONCE_TIMINGS;
+			o->once.output = RS_ONCE_TIMINGS;
 			break;
 		case 'j':
-			p->output = RS_ONCE_JSON;
+			o->once.output = RS_ONCE_JSON;
 			break;
 		case 'r':
-			p->resident = true;
-			break;
-		case 'w':
-			if (number(optarg, 1, RS_LOAD_WORKERS_MAX, "--workers",
-			    &v, e) != 0)
-				return -1;
-			p->launch.nr_workers = (unsigned)v;
-			break;
-		case 'a':
-			if (number(optarg, 1, 3600, "--answer-timeout", &v,
-			    e) != 0)
-				return -1;
-			p->answer_timeout_s = (unsigned)v;
-			break;
-		case 'm':
-			if (number(optarg, 1, 1u << 24, "--store-max", &v,
-			    e) != 0)
-				return -1;
-			p->launch.store_bytes = (uint64_t)v << 20;
+			o->once.resident = true;
 			break;
 		case 's':
-			p->state_dir = optarg;
+			o->once.state_dir = optarg;
+			break;
+		case 'k':
+			o->service.socket_path = optarg;
+			break;
+		case 'G':
+			o->service.group = optarg;
+			break;
+		case 'u':
+			o->service.user = optarg;
+			break;
+		case 'l':
+			o->service.lock_path = o->once.lock_path = optarg;
+			break;
+		case 'O':
+			o->role = optarg;
+			break;
+		case 'I':
+			o->ids = optarg;
 			break;
 		case 'h':
 			(void)fputs(usage_text, stdout);
@@ -127,23 +209,16 @@ parse(int argc, char **argv, struct rs_once_params *p, struct err *e)
 			(void)printf("dvm-restored %s\n", DVM_VERSION);
 			return 1;
 		default:
-			return err_set(e, ERR_USAGE, 0, "see dvm-restored "
-			    "--help");
+			if (number(o, c, optarg, e) != 0)
+				return -1;
+			break;
 		}
 	}
-	if (optind < argc && p->template_arg == NULL)
-		return err_set(e, ERR_USAGE, 0, "\"%s\": say --once to launch "
-		    "in the foreground; see dvm-restored --help",
-		    argv[optind]);
-	if (optind < argc || p->template_arg == NULL)
-		return err_set(e, ERR_USAGE, 0, "%s; see dvm-restored --help",
-		    optind < argc ? "one TEMPLATE at a time" :
-		    "which TEMPLATE? (--once TEMPLATE)");
-	return 0;
+	return check(o, argc, argv, e);
 }
 
 static int
-run(const struct rs_once_params *p, struct err *e)
+run_once(const struct rs_once_params *p, struct err *e)
 {
 	struct rs_env env;
 	int rc;
@@ -155,33 +230,78 @@ run(const struct rs_once_params *p, struct err *e)
 	return rc;
 }
 
+static int
+run_role(struct options *o, struct err *e)
+{
+	if (strcmp(o->role, "core") == 0) {
+		o->core.link_fd = RS_PARENT_LINK_FD;
+		o->core.ready_fd = RS_PARENT_OTHER_FD;
+		return rs_core_run(&o->core, e);
+	}
+	if (o->ids == NULL || sscanf(o->ids, "%u:%u", &o->front.uid,
+	    &o->front.gid) != 2)
+		return err_set(e, ERR_USAGE, 0, "--role is for dvm-restored "
+		    "itself");
+	o->front.link_fd = RS_PARENT_LINK_FD;
+	o->front.listen_fd = RS_PARENT_OTHER_FD;
+	return rs_front_run(&o->front, e);
+}
+
+static int
+run(struct options *o, struct err *e)
+{
+	if (o->role != NULL)
+		return run_role(o, e);
+	if (o->once.template_arg != NULL)
+		return run_once(&o->once, e);
+	if (geteuid() != 0)
+		return err_set(e, ERR_USAGE, 0, "only root in dom0 can run the "
+		    "service");
+	return rs_parent_run(&o->service, e);
+}
+
 int
 main(int argc, char **argv)
 {
 	const char *dir = getenv("DVM_STATE_DIR");
 	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
-	struct rs_once_params p = {
-		.state_dir = dir != NULL ? dir : IDENT_STATE_DIR,
-		.count = 1,
-		.destroy_after_s = -1,
-		.answer_timeout_s = 60,
-		.launch = {
-			.nr_workers = cpus < 1 ? 1 : cpus > 4 ? 4 :
-			    (unsigned)cpus,
-			.store_bytes = 1ull << 30,
-			.backend_timeout_ms = 10000,
+	struct options o = {
+		.store_max_mib = 1024,
+		.once = {
+			.state_dir = dir != NULL ? dir : IDENT_STATE_DIR,
+			.lock_path = IDENT_LAUNCH_LOCK,
+			.count = 1,
+			.destroy_after_s = -1,
+			.answer_timeout_s = 60,
+			.launch = {
+				.nr_workers = cpus < 1 ? 1 : cpus > 4 ? 4 :
+				    (unsigned)cpus,
+				.backend_timeout_ms = 10000,
+			},
+		},
+		.core = { .nr_builders = 4, .grace_s = 60, .confine = true },
+		.front = { .confine = true },
+		.service = {
+			.socket_path = DVM_PROTO_SOCKET,
+			.lock_path = IDENT_LAUNCH_LOCK,
+			.user = "dvm-front",
+			.group = "dvm",
+			.argv = argv,
 		},
 	};
 	struct err e = { .code = ERR_NONE };
 	int rc;
 
-	rc = parse(argc, argv, &p, &e);
+	rc = parse(argc, argv, &o, &e);
 	if (rc == 0)
-		rc = run(&p, &e);
+		rc = run(&o, &e);
 	if (rc >= 0 && fflush(stdout) != 0)
 		rc = err_set(&e, ERR_SYS, errno, "standard output");
 	if (rc >= 0)
 		return 0;
 	(void)fprintf(stderr, "dvm-restored: %s\n", e.msg);
+	/* A role that failed may have threads at work. */
+	if (o.role != NULL)
+		_exit(err_exit_status(e.code));
 	return err_exit_status(e.code);
 }

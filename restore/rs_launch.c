@@ -11,6 +11,7 @@
 #include <time.h>
 
 #include "clock.h"
+#include "dvm_proto.h"
 #include "ident.h"
 #include "launch_page.h"
 #include "rs_launch.h"
@@ -19,20 +20,22 @@
 
 #define UNDO_TIMEOUT_MS 30000
 
-const char *
-rs_launch_stage_name(enum rs_stage stage)
-{
-	static const char *const names[RS_STAGES] = { "create", "disks",
-	    "nodes", "backend", "load", "state", "introduce", "unpause",
-	    "answer" };
-
-	return names[stage];
-}
+_Static_assert(RS_STAGES == DVM_PROTO_STAGES, "stages have names");
 
 static void
 stage_end(struct rs_timings *t, enum rs_stage stage)
 {
 	t->end_ns[stage] = clock_now_ns() - t->start_ns;
+}
+
+void
+rs_launch_uuid_text(const uint8_t u[HV_UUID_BYTES],
+    char text[RS_UUID_TEXT_BYTES])
+{
+	(void)snprintf(text, RS_UUID_TEXT_BYTES, "%02x%02x%02x%02x-%02x%02x-"
+	    "%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x", u[0], u[1], u[2],
+	    u[3], u[4], u[5], u[6], u[7], u[8], u[9], u[10], u[11], u[12],
+	    u[13], u[14], u[15]);
 }
 
 static int
@@ -47,10 +50,7 @@ make_identity(int names_fd, struct rs_domain *d, struct err *e)
 	memcpy(u, IDENT_UUID_DISP, 4);
 	u[6] = (uint8_t)((u[6] & 0x0f) | 0x40);
 	u[8] = (uint8_t)((u[8] & 0x3f) | 0x80);
-	(void)snprintf(d->uuid_text, sizeof(d->uuid_text), "%02x%02x%02x%02x-"
-	    "%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x", u[0], u[1],
-	    u[2], u[3], u[4], u[5], u[6], u[7], u[8], u[9], u[10], u[11],
-	    u[12], u[13], u[14], u[15]);
+	rs_launch_uuid_text(u, d->uuid_text);
 	return 0;
 }
 

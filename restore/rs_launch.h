@@ -28,7 +28,8 @@ struct rs_launch_params {
 	unsigned backend_timeout_ms;
 };
 
-/* Stages in the order they end, in ns since the request.  0: not reached. */
+/* Stages in the order they end, in ns since the request.  0: not reached.
+ * dvm_proto_stage_name() has their names. */
 enum rs_stage {
 	RS_STAGE_CREATE,	/* empty domain, memory claimed */
 	RS_STAGE_DISKS,		/* copy-on-write disks */
@@ -49,7 +50,8 @@ struct rs_timings {
 	uint64_t store_requests;
 };
 
-const char *rs_launch_stage_name(enum rs_stage stage);
+void rs_launch_uuid_text(const uint8_t uuid[HV_UUID_BYTES],
+    char text[RS_UUID_TEXT_BYTES]);
 
 /* On failure all is undone; if even that fails the message says what is
  * left.  On success the guest's memory is still mapped, since unmapping would

@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 #include "clock.h"
-#include "ident.h"
+#include "dvm_proto.h"
 #include "rs_answer.h"
 #include "rs_once.h"
 #include "rs_reconcile.h"
@@ -51,7 +51,7 @@ print_json(const struct once *o, const struct rs_domain *d,
 	    d->uuid_text, o->template.gen.template_name);
 	for (int i = 0; i < RS_STAGES && t->end_ns[i] != 0; i++)
 		(void)printf("%s\"%s\":%.6f", i > 0 ? "," : "",
-		    rs_launch_stage_name((enum rs_stage)i),
+		    dvm_proto_stage_name((unsigned)i),
 		    seconds(t->end_ns[i]));
 	(void)printf("},\"populate_s\":%.6f,\"superpages\":%llu,"
 	    "\"single_pages\":%llu,\"split_superpages\":%llu,"
@@ -87,7 +87,7 @@ print_launch(const struct once *o, const struct rs_domain *d,
 		return;
 	for (int i = 0; i < RS_STAGES && t->end_ns[i] != 0; i++) {
 		(void)printf("  %-10s %8.1f ms  (ends at %.1f ms)\n",
-		    rs_launch_stage_name((enum rs_stage)i),
+		    dvm_proto_stage_name((unsigned)i),
 		    seconds(t->end_ns[i] - before) * 1e3,
 		    seconds(t->end_ns[i]) * 1e3);
 		before = t->end_ns[i];
@@ -204,15 +204,15 @@ left_behind(int rc, const struct err *undo, struct err *e)
 
 /* The first of several launchers cleans up after those that were killed. */
 static int
-begin(const struct rs_env *env, struct err *e)
+begin(const struct rs_env *env, const char *lock_path, struct err *e)
 {
 	unsigned nr_removed = 0;
 	bool alone;
-	int fd = rs_reconcile_lock(IDENT_LAUNCH_LOCK, &alone, e);
+	int fd = rs_reconcile_lock(lock_path, &alone, e);
 
 	if (fd < 0 || !alone)
 		return fd;
-	if (rs_reconcile(env, &nr_removed, e) != 0 ||
+	if (rs_reconcile(env, NULL, &nr_removed, e) != 0 ||
 	    rs_reconcile_share(fd, e) != 0) {
 		(void)close(fd);
 		return -1;
@@ -230,7 +230,8 @@ rs_once(const struct rs_once_params *p, const struct rs_env *env,
 	struct once o = { .p = p, .env = env, .signal_fd = -1 };
 	char name[PR_GEN_NAME_MAX + 1];
 	struct rs_template_params tp = { .state_dir = p->state_dir,
-	    .template_name = name, .resident = p->resident,
+	    .template_name = name,
+	    .resident_max = p->resident ? UINT64_MAX : 0,
 	    .cfg_path = strchr(p->template_arg, '/') != NULL ?
 	    p->template_arg : NULL };
 	struct err later;
@@ -245,7 +246,7 @@ rs_once(const struct rs_once_params *p, const struct rs_env *env,
 	o.signal_fd = open_signals(e);
 	if (o.signal_fd < 0)
 		goto out;
-	lock_fd = begin(env, e);
+	lock_fd = begin(env, p->lock_path, e);
 	if (lock_fd < 0)
 		goto out;
 	if (rs_template_open(&tp, env->hv, env->disk, &o.template, e) != 0)

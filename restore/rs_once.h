@@ -19,6 +19,7 @@ enum rs_once_output {
 struct rs_once_params {
 	const char *template_arg;	/* as the user gave it */
 	const char *state_dir;
+	const char *lock_path;		/* IDENT_LAUNCH_LOCK */
 	unsigned count;
 	int destroy_after_s;		/* -1: until it ends by itself */
 	unsigned answer_timeout_s;

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "clock.h"
@@ -25,6 +26,7 @@
 
 struct reconcile {
 	const struct rs_env *env;
+	struct rs_survivors *kept;	/* NULL: nothing is */
 	unsigned nr_removed;
 	bool alive[DOMID_MAX];	/* a domain of this number exists */
 	char names[NAMES_BYTES];
@@ -32,14 +34,54 @@ struct reconcile {
 	struct err *e;		/* the first one */
 };
 
+static int
+open_lock(const char *path, struct err *e)
+{
+	int fd = open(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+
+	return fd >= 0 ? fd : err_set(e, ERR_SYS, errno, "cannot open '%s'",
+	    path);
+}
+
 int
 rs_reconcile_lock(const char *path, bool *alone, struct err *e)
 {
-	int fd = open(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+	int fd = open_lock(path, e);
+	struct stat st;
+
 	if (fd < 0)
-		return err_set(e, ERR_SYS, errno, "cannot open '%s'", path);
+		return -1;
 	*alone = flock(fd, LOCK_EX | LOCK_NB) == 0;
-	if (*alone || rs_reconcile_share(fd, e) == 0)
+	/* What a service that is gone has written is no longer true. */
+	if (*alone && ftruncate(fd, 0) == 0)
+		return fd;
+	/* One that cleans up is soon done, a service is not. */
+	if (*alone || fstat(fd, &st) != 0)
+		(void)err_set(e, ERR_SYS, errno, "%s", path);
+	else if (st.st_size > 0)
+		(void)err_set(e, ERR_BUSY, 0, "dvm-restored runs as a service "
+		    "on this host: use dvm run, or stop the service first");
+	else if (rs_reconcile_share(fd, e) == 0)
+		return fd;
+	(void)close(fd);
+	return -1;
+}
+
+int
+rs_reconcile_lock_alone(const char *path, struct err *e)
+{
+	static const char mark[] = "service\n";
+	int fd = open_lock(path, e);
+
+	if (fd < 0)
+		return -1;
+	if (flock(fd, LOCK_EX | LOCK_NB) != 0)
+		(void)err_set(e, errno == EWOULDBLOCK ? ERR_BUSY : ERR_SYS,
+		    0, "another dvm-restored runs on this host: it holds %s",
+		    path);
+	else if (pwrite(fd, mark, sizeof(mark) - 1, 0) != sizeof(mark) - 1)
+		(void)err_set(e, ERR_SYS, errno, "%s", path);
+	else
 		return fd;
 	(void)close(fd);
 	return -1;
@@ -77,6 +119,41 @@ remove_domain(struct reconcile *r, uint32_t domid, const uint8_t *uuid)
 		r->nr_removed++;
 }
 
+/* 1 if the domain is not to be removed: complete, or not known to be half. */
+static int
+keep_domain(struct reconcile *r, const struct hv_domain_info *info)
+{
+	struct rs_survivors *kept = r->kept;
+	struct rs_survivor *more, *s;
+	struct rs_note note;
+	struct err e;
+	int found;
+
+	if (kept == NULL || info->shutdown)
+		return 0;
+	found = rs_note_read(r->env, info->domid, &note, &e);
+	if (found <= 0) {
+		if (found < 0)
+			failed(r, &e);
+		return found < 0;
+	}
+	more = reallocarray(kept->all, kept->nr + 1, sizeof(*more));
+	if (more == NULL) {
+		(void)err_set(&e, ERR_NOMEM, errno, "%s", note.name);
+		failed(r, &e);
+		return 1;
+	}
+	kept->all = more;
+	s = &more[kept->nr++];
+	*s = (struct rs_survivor){ .note = note, .domain = {
+	    .created = true, .in_store = true, .domid = info->domid,
+	    .nr_vcpus = info->nr_vcpus, .max_mem_kb = info->max_mem_kb } };
+	memcpy(s->domain.uuid, info->uuid, sizeof(s->domain.uuid));
+	memcpy(s->domain.name, note.name, sizeof(s->domain.name));
+	rs_launch_uuid_text(info->uuid, s->domain.uuid_text);
+	return 1;
+}
+
 static void
 remove_domains(struct reconcile *r)
 {
@@ -95,18 +172,11 @@ remove_domains(struct reconcile *r)
 			if (infos[i].domid < DOMID_MAX)
 				r->alive[infos[i].domid] = true;
 			if (memcmp(infos[i].uuid, IDENT_UUID_DISP, 4) == 0 &&
-			    !infos[i].dying)
+			    !infos[i].dying && !keep_domain(r, &infos[i]))
 				remove_domain(r, infos[i].domid,
 				    infos[i].uuid);
 		}
 	} while (nr == LIST_BATCH);
-}
-
-static bool
-is_our_name(const char *name)
-{
-	return strncmp(name, "disp", 4) == 0 && strlen(name) == 8 &&
-	    strspn(name + 4, "0123456789") == 4;
 }
 
 /* Nodes of a disposable that is gone; the one with its name goes last. */
@@ -133,15 +203,50 @@ remove_nodes(struct reconcile *r)
 		found = s->ops->read(s, path, name, sizeof(name), &e);
 		if (found < 0)
 			failed(r, &e);
-		else if (found == 1 && is_our_name(name))
+		else if (found == 1 && ident_is_disposable(name))
 			remove_domain(r, (uint32_t)domid, NULL);
 	}
 }
 
-static void
-remove_devices(struct reconcile *r, const char *prefix)
+/* Does the disk belong to one that is kept?  Then it is noted there. */
+static bool
+keep_disk(struct reconcile *r, const char *name)
 {
-	uint64_t deadline = clock_now_ns() + BUSY_NS;
+	const char *uuid_text = name + strlen(IDENT_DM_DISP);
+
+	for (size_t i = 0; r->kept != NULL && i < r->kept->nr; i++) {
+		struct rs_domain *d = &r->kept->all[i].domain;
+
+		if (strncmp(uuid_text, d->uuid_text, strlen(d->uuid_text)) !=
+		    0 || d->nr_vbds == RS_DISKS_MAX)
+			continue;
+		(void)snprintf(d->vbds[d->nr_vbds++].cow.name, DISK_NAME_MAX,
+		    "%.*s", DISK_NAME_MAX - 1, name);
+		return true;
+	}
+	return false;
+}
+
+static int
+keep_base(struct rs_survivors *kept, const char *name)
+{
+	size_t len = strlen(name) + 1;
+	char *more = realloc(kept->bases, kept->bases_bytes + len);
+
+	if (more == NULL)
+		return -1;
+	memcpy(more + kept->bases_bytes, name, len);
+	kept->bases = more;
+	kept->bases_bytes += len;
+	return 0;
+}
+
+static void
+remove_devices(struct reconcile *r, const char *prefix, bool is_base)
+{
+	/* With disks that are kept, a base that is in use stays so. */
+	bool may_stay = is_base && r->kept != NULL && r->kept->nr > 0;
+	uint64_t deadline = may_stay ? 0 : clock_now_ns() + BUSY_NS;
 	struct disk *disk = r->env->disk;
 	const char *at = r->names;
 	struct err e;
@@ -153,17 +258,41 @@ remove_devices(struct reconcile *r, const char *prefix)
 	for (int i = 0; i < nr; i++, at += strlen(at) + 1) {
 		struct disk_dev dev = { .major = 0 };
 
+		if (!is_base && keep_disk(r, at))
+			continue;
 		(void)snprintf(dev.name, sizeof(dev.name), "%.*s",
 		    DISK_NAME_MAX - 1, at);
-		if (disk_end(disk, &dev, deadline, &e) != 0)
-			failed(r, &e);
-		else
+		if (disk_end(disk, &dev, deadline, &e) == 0)
 			r->nr_removed++;
+		else if (!may_stay || e.code != ERR_BUSY ||
+		    keep_base(r->kept, at) != 0)
+			failed(r, &e);
 	}
 }
 
+void
+rs_reconcile_bases(const struct rs_env *env, struct rs_survivors *kept)
+{
+	size_t at = 0, to = 0, len;
+	struct err ignored;
+
+	for (; at < kept->bases_bytes; at += len) {
+		struct disk_dev dev = { .major = 0 };
+
+		len = strlen(kept->bases + at) + 1;
+		(void)snprintf(dev.name, sizeof(dev.name), "%s",
+		    kept->bases + at);
+		if (env->disk->ops->remove(env->disk, &dev, &ignored) == 0)
+			continue;
+		memmove(kept->bases + to, kept->bases + at, len);
+		to += len;
+	}
+	kept->bases_bytes = to;
+}
+
 int
-rs_reconcile(const struct rs_env *env, unsigned *nr_removed, struct err *e)
+rs_reconcile(const struct rs_env *env, struct rs_survivors *kept,
+    unsigned *nr_removed, struct err *e)
 {
 	struct reconcile *r = calloc(1, sizeof(*r));
 	int rc;
@@ -172,13 +301,14 @@ rs_reconcile(const struct rs_env *env, unsigned *nr_removed, struct err *e)
 	if (r == NULL)
 		return err_set(e, ERR_NOMEM, errno, "reconcile");
 	r->env = env;
+	r->kept = kept;
 	r->e = e;
 	remove_domains(r);
 	/* If not all could be listed, one that lives would look dead. */
 	if (r->rc == 0)
 		remove_nodes(r);
-	remove_devices(r, IDENT_DM_DISP);
-	remove_devices(r, IDENT_DM_BASE);
+	remove_devices(r, IDENT_DM_DISP, false);
+	remove_devices(r, IDENT_DM_BASE, true);
 	*nr_removed = r->nr_removed;
 	rc = r->rc;
 	free(r);

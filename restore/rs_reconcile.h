@@ -7,19 +7,42 @@
 #define RS_RECONCILE_H
 
 #include "rs_launch.h"
+#include "rs_note.h"
 
 /* Every launcher of the host holds the file `path`, IDENT_LAUNCH_LOCK, locked
  * and shared as long as it has something.  The descriptor, which is the
  * caller's; *alone says that there was no other launcher, and then the lock is
- * exclusive. */
+ * exclusive.  ERR_BUSY if there is a service. */
 int rs_reconcile_lock(const char *path, bool *alone, struct err *e);
+/* For the service: exclusive for as long as it runs.  ERR_BUSY at once if
+ * anybody else has it. */
+int rs_reconcile_lock_alone(const char *path, struct err *e);
 /* Lets others launch too. */
 int rs_reconcile_share(int lock_fd, struct err *e);
 
+/* Disposables of an earlier service that still run. */
+struct rs_survivor {
+	struct rs_domain domain;
+	struct rs_note note;
+};
+
+struct rs_survivors {
+	struct rs_survivor *all;	/* nr of them; caller frees */
+	size_t nr;
+	/* Names of the bases that their disks stand on, each NUL-terminated;
+	 * to be removed after them.  Caller frees. */
+	char *bases;
+	size_t bases_bytes;
+};
+
 /* With the exclusive lock: all that is a disposable's is nobody's, and is
- * removed.  *nr_removed counts domains, dead domains' nodes and devices.  What
- * cannot be removed is in *e, and all else is tried. */
-int rs_reconcile(const struct rs_env *env, unsigned *nr_removed,
-    struct err *e);
+ * removed; but with `kept`, complete disposables that run are put there and
+ * left alone.  *nr_removed counts domains, dead domains' nodes and devices.
+ * What cannot be removed is in *e, and all else is tried. */
+int rs_reconcile(const struct rs_env *env, struct rs_survivors *kept,
+    unsigned *nr_removed, struct err *e);
+/* Removes those of kept->bases that nothing stands on any more, and takes
+ * them from the list. */
+void rs_reconcile_bases(const struct rs_env *env, struct rs_survivors *kept);
 
 #endif

@@ -16,8 +16,6 @@
 #include "rs_load.h"
 #include "rs_template.h"
 
-/* A guest larger than this is refused before anything is allocated for it. */
-#define GUEST_BYTES_MAX (1ull << 40)
 #define CLOSE_SECONDS 5
 
 static int
@@ -159,38 +157,37 @@ static int
 open_generation(const struct rs_template_params *p, struct hv *hv,
     struct disk *disk, struct rs_template *t, struct err *e)
 {
-	const struct sf_limits limits = { .guest_bytes_max = GUEST_BYTES_MAX };
+	const struct sf_limits limits = {
+	    .guest_bytes_max = RS_TEMPLATE_GUEST_MAX };
 	uint8_t key[SF_KEY_BYTES];
-	struct hv_host *host;
 	struct err ignored;
 
 	memset(t, 0, sizeof(*t));
 	t->gen.savefile_fd = -1;
-	host = malloc(sizeof(*host));
-	if (host == NULL)
+	t->host = malloc(sizeof(*t->host));
+	if (t->host == NULL)
 		return err_set(e, ERR_NOMEM, errno, "template");
 	if (pr_gen_host_key(p->state_dir, 0, key, e) != 0 ||
 	    pr_gen_open_current(p->state_dir, p->template_name, &t->gen,
 	    e) != 0)
 		goto fail;
 	t->reader = sf_reader_open(t->gen.savefile_fd, key, &limits, e);
-	if (t->reader == NULL || hv->ops->host(hv, host, e) != 0 ||
+	if (t->reader == NULL || hv->ops->host(hv, t->host, e) != 0 ||
 	    check_cfg_path(t, p->cfg_path, e) != 0 ||
-	    check_state(t, host, e) != 0)
+	    check_state(t, t->host, e) != 0)
 		goto fail;
-	t->frames_are_zero = host->scrub_domheap;
+	t->frames_are_zero = t->host->scrub_domheap;
 	if (rs_plan_make(sf_reader_image(t->reader), &t->plan, e) != 0 ||
 	    find_launch_page(t, e) != 0)
 		goto fail;
-	if (p->resident ? make_resident(t, e) != 0 :
+	if (t->plan.nr_data * SF_PAGE_BYTES <= p->resident_max ?
+	    make_resident(t, e) != 0 :
 	    sf_reader_prefault(t->reader, e) != 0)
 		goto fail;
 	if (open_disks(t, disk, e) != 0)
 		goto fail;
-	free(host);
 	return 0;
 fail:
-	free(host);
 	(void)rs_template_close(t, disk, &ignored);
 	return err_prefix(e, "template %s", p->template_name);
 }
@@ -238,5 +235,25 @@ rs_template_close(struct rs_template *t, struct disk *disk, struct err *e)
 	sf_reader_close(t->reader);
 	t->reader = NULL;
 	pr_gen_close(&t->gen);
+	free(t->host);
+	t->host = NULL;
 	return rc;
+}
+
+int
+rs_template_check(const struct rs_template *t, const char *state_dir,
+    struct err *e)
+{
+	const struct sf_state *s = sf_reader_state(t->reader);
+	struct pr_gen now;
+	bool same;
+
+	if (pr_gen_open_current(state_dir, t->gen.template_name, &now, e) != 0)
+		return -1;
+	same = strcmp(now.dir, t->gen.dir) == 0;
+	pr_gen_close(&now);
+	if (!same)
+		return err_set(e, ERR_STALE, 0, "template %s has a newer "
+		    "generation", t->gen.template_name);
+	return pr_key_check(&s->key, &s->config, t->host, e);
 }

@@ -17,6 +17,10 @@
 #include "rs_plan.h"
 #include "sf_reader.h"
 
+/* A guest larger than this, in bytes, is refused before anything is allocated
+ * for it. */
+#define RS_TEMPLATE_GUEST_MAX (1ull << 40)
+
 /* One of the template's disks. */
 struct rs_template_disk {
 	char vdev[16];
@@ -31,6 +35,7 @@ struct rs_template {
 	struct rs_plan plan;
 	uint8_t *resident;	/* mapped, or NULL: rs_load_source.resident */
 	size_t resident_bytes;
+	struct hv_host *host;	/* what it was checked against */
 	bool frames_are_zero;	/* of this host */
 	bool has_agent;		/* it takes its identity and answers */
 	size_t launch_page;	/* with an agent: its number in data_gfns */
@@ -43,7 +48,9 @@ struct rs_template_params {
 	const char *state_dir;
 	const char *template_name;
 	const char *cfg_path;	/* it must be of this xl.cfg; NULL: of any */
-	bool resident;		/* decode and check all data now, once */
+	/* All data is decoded and checked now, once, if it has no more bytes
+	 * than this. */
+	uint64_t resident_max;
 };
 
 /* Checks the signature, the key against this host and the template's files,
@@ -51,6 +58,10 @@ struct rs_template_params {
  * say what is wrong; then nothing is held. */
 int rs_template_open(const struct rs_template_params *p, struct hv *hv,
     struct disk *disk, struct rs_template *t, struct err *e);
+/* Would opening it now give the same?  ERR_STALE if not: the template, or its
+ * current generation, is another one.  Reads no more than a few stamps. */
+int rs_template_check(const struct rs_template *t, const char *state_dir,
+    struct err *e);
 /* -1 if a base could not be removed; that alone may be tried again. */
 int rs_template_close(struct rs_template *t, struct disk *disk,
     struct err *e);

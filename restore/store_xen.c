@@ -45,6 +45,24 @@ xen_close(struct store *s)
 	free(x);
 }
 
+/* At the start of each operation: a daemon that was too slow once, or was
+ * started anew, gets a new connection. */
+static int
+connected(struct store_xen *x, struct err *e)
+{
+	struct store_wire *wire;
+
+	if (!store_wire_is_broken(x->wire))
+		return 0;
+	wire = store_wire_open(x->socket_path[0] != '\0' ? x->socket_path :
+	    NULL, x->timeout_ms, &x->store.nr_requests, e);
+	if (wire == NULL)
+		return -1;
+	store_wire_free(x->wire);
+	x->wire = wire;
+	return 0;
+}
+
 /* "nOWNER" and, if there is a reader, "rREADER", each with its NUL.  The
  * first is who owns the node and what all others may do: nothing. */
 static int
@@ -72,6 +90,8 @@ xen_write(struct store *s, const struct store_node *nodes, size_t nr,
 	size_t i;
 	int rc;
 
+	if (connected(x, e) != 0)
+		return -1;
 	for (i = 0; i < nr; i++) {
 		node = &nodes[i];
 		if (node->fresh && store_wire_add(x->wire, XS_RM, node->path,
@@ -130,7 +150,8 @@ read_with(struct store_xen *x, uint32_t type, const char *path,
 
 	if (r->cap == 0)
 		return err_set(e, ERR_USAGE, 0, "no room to read %s", path);
-	if (store_wire_add(x->wire, type, path, NULL, 0, e) != 0 ||
+	if (connected(x, e) != 0 ||
+	    store_wire_add(x->wire, type, path, NULL, 0, e) != 0 ||
 	    store_wire_run(x->wire, t, e) != 0)
 		return -1;
 	return r->result;
@@ -146,22 +167,6 @@ xen_read(struct store *s, const char *path, char *value, size_t cap,
 	return read_with(of(s), XS_READ, path, &t, e);
 }
 
-/* A daemon that was too slow once, or was started anew, is no reason to leave
- * nodes behind: what undoes comes through on a new connection. */
-static int
-reconnect(struct store_xen *x, struct err *e)
-{
-	struct store_wire *wire;
-
-	wire = store_wire_open(x->socket_path[0] != '\0' ? x->socket_path :
-	    NULL, x->timeout_ms, &x->store.nr_requests, e);
-	if (wire == NULL)
-		return -1;
-	store_wire_free(x->wire);
-	x->wire = wire;
-	return 0;
-}
-
 static int
 xen_remove(struct store *s, const char *const *paths, size_t nr,
     struct err *e)
@@ -169,7 +174,7 @@ xen_remove(struct store *s, const char *const *paths, size_t nr,
 	struct store_xen *x = of(s);
 	size_t i;
 
-	if (store_wire_is_broken(x->wire) && reconnect(x, e) != 0)
+	if (connected(x, e) != 0)
 		return -1;
 	for (i = 0; i < nr; i++) {
 		if (store_wire_add(x->wire, XS_RM, paths[i], NULL, 0, e) != 0)
@@ -231,7 +236,8 @@ xen_introduce(struct store *s, uint32_t domid, uint64_t gfn, uint32_t port,
 	(void)snprintf(who, sizeof(who), "%" PRIu32, domid);
 	len = snprintf(rest, sizeof(rest), "%" PRIu64 "%c%" PRIu32, gfn, '\0',
 	    port) + 1;
-	if (store_wire_add(x->wire, XS_INTRODUCE, who, rest, (size_t)len,
+	if (connected(x, e) != 0 ||
+	    store_wire_add(x->wire, XS_INTRODUCE, who, rest, (size_t)len,
 	    e) != 0)
 		return -1;
 	return store_answer_run_ok(x->wire, 0, e);
@@ -251,7 +257,7 @@ xen_wait(struct store *s, const char *const *paths, const char *const *want,
 		.serial = ++x->nr_waits,
 	};
 
-	return store_wait(x->wire, &params, e);
+	return connected(x, e) != 0 ? -1 : store_wait(x->wire, &params, e);
 }
 
 static const struct store_ops xen_ops = {

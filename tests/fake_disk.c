@@ -9,7 +9,7 @@
 
 #include "fake_disk.h"
 
-#define MAX_DEVICES 256
+#define MAX_DEVICES 2048
 #define FAKE_MAJOR 254
 #define FAKE_SECTORS 2048
 
@@ -19,10 +19,14 @@ struct device {
 	bool is_cow, is_base, is_open;
 };
 
+_Static_assert(sizeof(struct device) * MAX_DEVICES <= FAKE_HEAP_DISK_BYTES,
+    "they fit");
+
 struct fake {
 	struct disk disk;
 	struct fake_fault *fault;
-	struct device devices[MAX_DEVICES];	/* by minor */
+	struct fake_heap *heap;
+	struct device *devices;		/* in the heap, by minor */
 };
 
 static struct fake *
@@ -39,8 +43,9 @@ fault(struct fake *f, const char *doing, struct err *e)
 	return 0;
 }
 
+/* The functions from here to the operations want the lock held. */
 static struct device *
-find(struct fake *f, const char *name)
+find(const struct fake *f, const char *name)
 {
 	size_t i;
 
@@ -73,6 +78,7 @@ add(struct fake *f, const char *name, struct err *e)
 		new = &f->devices[i];
 		if (new->dev.name[0] != '\0')
 			continue;
+		fake_heap_note(f->heap, new, sizeof(*new));
 		*new = (struct device){ 0 };
 		(void)snprintf(new->dev.name, sizeof(new->dev.name), "%s",
 		    name);
@@ -85,9 +91,29 @@ add(struct fake *f, const char *name, struct err *e)
 	return NULL;
 }
 
+/* Adds it and fills *dev. */
+static int
+make(struct fake *f, const char *name, const struct device *as,
+    struct disk_dev *dev, struct err *e)
+{
+	struct device *new;
+
+	fake_heap_lock(f->heap);
+	new = add(f, name, e);
+	if (new != NULL) {
+		new->base_minor = as->base_minor;
+		new->is_cow = as->is_cow;
+		new->is_base = as->is_base;
+		*dev = new->dev;
+	}
+	fake_heap_unlock(f->heap);
+	return new != NULL ? 0 : -1;
+}
+
 static void
 fake_close(struct disk *d)
 {
+	fake_heap_close(of(d)->heap);
 	free(of(d));
 }
 
@@ -96,8 +122,8 @@ fake_make_delta(struct disk *d, const char *name, const char *origin_path,
     const char *delta_path, uint64_t delta_bytes, struct disk_dev *dev,
     struct err *e)
 {
+	const struct device plain = { .is_cow = false };
 	struct fake *f = of(d);
-	struct device *new;
 
 	(void)origin_path;
 	(void)delta_path;
@@ -106,58 +132,48 @@ fake_make_delta(struct disk *d, const char *name, const char *origin_path,
 		return -1;
 	if (delta_bytes == 0 || delta_bytes % 512 != 0)
 		return err_set(e, ERR_DISK, 0, "no whole sectors");
-	new = add(f, name, e);
-	if (new == NULL)
-		return -1;
-	*dev = new->dev;
-	return 0;
+	return make(f, name, &plain, dev, e);
 }
 
 static int
 fake_open_base(struct disk *d, const char *name, const char *origin_path,
     const char *delta_path, struct disk_dev *dev, struct err *e)
 {
+	const struct device base = { .is_base = true };
 	struct fake *f = of(d);
-	struct device *base;
 
 	(void)origin_path;
 	(void)delta_path;
 	dev->name[0] = '\0';
 	if (fault(f, "open_base", e) != 0)
 		return -1;
-	base = add(f, name, e);
-	if (base == NULL)
-		return -1;
-	base->is_base = true;
-	*dev = base->dev;
-	return 0;
+	return make(f, name, &base, dev, e);
 }
 
 static int
 fake_make_cow(struct disk *d, const char *name, const struct disk_dev *base,
     uint64_t store_bytes, struct disk_dev *dev, struct err *e)
 {
+	struct device cow = { .is_cow = true, .base_minor = base->minor };
 	struct fake *f = of(d);
-	const struct device *below = find(f, base->name);
-	struct device *new;
+	const struct device *below;
+	int rc = -1;
 
 	dev->name[0] = '\0';
 	if (fault(f, "make_cow", e) != 0)
 		return -1;
-	if (below == NULL || !below->is_base ||
-	    below->dev.minor != base->minor) {
-		return err_set(e, ERR_DISK, ENODEV, "%s stands on nothing",
-		    name);
-	}
 	if (store_bytes == 0 || store_bytes % 512 != 0)
 		return err_set(e, ERR_DISK, 0, "no whole sectors");
-	new = add(f, name, e);
-	if (new == NULL)
-		return -1;
-	new->is_cow = true;
-	new->base_minor = below->dev.minor;
-	*dev = new->dev;
-	return 0;
+	fake_heap_lock(f->heap);
+	below = find(f, base->name);
+	if (below == NULL || !below->is_base ||
+	    below->dev.minor != base->minor)
+		(void)err_set(e, ERR_DISK, ENODEV, "%s stands on nothing",
+		    name);
+	else
+		rc = make(f, name, &cow, dev, e);
+	fake_heap_unlock(f->heap);
+	return rc;
 }
 
 static bool
@@ -178,18 +194,25 @@ static int
 fake_remove(struct disk *d, struct disk_dev *dev, struct err *e)
 {
 	struct fake *f = of(d);
-	struct device *gone = find(f, dev->name);
+	struct device *gone;
+	bool busy;
 
 	if (dev->name[0] == '\0')
 		return 0;
 	if (fault(f, "remove", e) != 0)
 		return -1;
-	if (gone != NULL && is_used(f, gone)) {
+	fake_heap_lock(f->heap);
+	gone = find(f, dev->name);
+	busy = gone != NULL && is_used(f, gone);
+	if (gone != NULL && !busy) {
+		fake_heap_note(f->heap, gone, sizeof(*gone));
+		*gone = (struct device){ 0 };
+	}
+	fake_heap_unlock(f->heap);
+	if (busy) {
 		return err_set(e, ERR_BUSY, EBUSY, "cannot remove %s",
 		    dev->name);
 	}
-	if (gone != NULL)
-		*gone = (struct device){ 0 };
 	*dev = (struct disk_dev){ 0 };
 	return 0;
 }
@@ -205,18 +228,22 @@ fake_list(struct disk *d, const char *prefix, char *names, size_t cap,
 
 	if (fault(f, "list", e) != 0)
 		return -1;
+	fake_heap_lock(f->heap);
 	for (i = 0; i < MAX_DEVICES; i++) {
 		name = f->devices[i].dev.name;
 		if (name[0] == '\0' ||
 		    strncmp(name, prefix, strlen(prefix)) != 0)
 			continue;
 		len = strlen(name) + 1;
-		if (len > cap - used)
-			return err_set(e, ERR_DISK, 0, "names do not fit");
+		if (len > cap - used) {
+			nr = err_set(e, ERR_DISK, 0, "names do not fit");
+			break;
+		}
 		memcpy(names + used, name, len);
 		used += len;
 		nr++;
 	}
+	fake_heap_unlock(f->heap);
 	return nr;
 }
 
@@ -230,7 +257,7 @@ static const struct disk_ops fake_ops = {
 };
 
 struct disk *
-fake_disk_open(struct fake_fault *f_fault)
+fake_disk_attach(struct fake_fault *f_fault, struct fake_heap *heap)
 {
 	struct fake *f = calloc(1, sizeof(*f));
 
@@ -238,7 +265,19 @@ fake_disk_open(struct fake_fault *f_fault)
 		abort();
 	f->disk.ops = &fake_ops;
 	f->fault = f_fault;
+	f->heap = fake_heap_again(heap);
+	f->devices = fake_heap_part(heap, FAKE_HEAP_DISK);
 	return &f->disk;
+}
+
+struct disk *
+fake_disk_open(struct fake_fault *f_fault)
+{
+	struct fake_heap *heap = fake_heap_private();
+	struct disk *d = fake_disk_attach(f_fault, heap);
+
+	fake_heap_close(heap);
+	return d;
 }
 
 size_t
@@ -247,16 +286,22 @@ fake_disk_held(const struct disk *d)
 	const struct fake *f = (const struct fake *)d;
 	size_t i, nr = 0;
 
+	fake_heap_lock(f->heap);
 	for (i = 0; i < MAX_DEVICES; i++)
 		nr += f->devices[i].dev.name[0] != '\0';
+	fake_heap_unlock(f->heap);
 	return nr;
 }
 
 void
 fake_disk_set_open(struct disk *d, const char *name, bool is_open)
 {
-	struct device *dev = find(of(d), name);
+	struct fake *f = of(d);
+	struct device *dev;
 
+	fake_heap_lock(f->heap);
+	dev = find(f, name);
 	if (dev != NULL)
-		dev->is_open = is_open;
+		FAKE_SET(f->heap, dev->is_open, is_open);
+	fake_heap_unlock(f->heap);
 }

@@ -11,10 +11,14 @@
 
 #include "disk.h"
 #include "fake_fault.h"
+#include "fake_heap.h"
 
 /* fault may be NULL.  ops->close frees it, devices or not, as the real one's
  * devices outlive their process. */
 struct disk *fake_disk_open(struct fake_fault *fault);
+/* A handle on the devices that `heap` holds and that outlive it. */
+struct disk *fake_disk_attach(struct fake_fault *fault,
+    struct fake_heap *heap);
 
 /* dm devices that exist. */
 size_t fake_disk_held(const struct disk *d);

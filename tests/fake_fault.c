@@ -9,5 +9,6 @@
 bool
 fake_fault_hit(struct fake_fault *f)
 {
-	return f != NULL && ++f->nr_calls == f->fail_at;
+	return f != NULL && __atomic_add_fetch(&f->nr_calls, 1,
+	    __ATOMIC_RELAXED) == f->fail_at;
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
  * A fault plan that the fakes of one test share: the Nth operation, counted
- * over all of them, fails.  Tests raise N until nothing fails any more.
+ * over all of them and all threads, fails.  Tests raise N until nothing fails
+ * any more.
  */
 #ifndef FAKE_FAULT_H
 #define FAKE_FAULT_H

@@ -4,10 +4,8 @@
  * the guest and xl, what it refuses, and, failing each call in turn, that it
  * holds nothing after.  SHOWN names the file for the campaign's line.
  */
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -15,14 +13,12 @@
 #include "fake_disk.h"
 #include "fake_hv.h"
 #include "fake_store.h"
+#include "fake_world.h"
 #include "ident.h"
 #include "launch_page.h"
-#include "pr_key.h"
 #include "rs_answer.h"
 #include "rs_launch.h"
 #include "rs_names.h"
-#include "sf_build.h"
-#include "sf_writer.h"
 #include "tap.h"
 
 /* Room for some, not for 30 of the guest's. */
@@ -31,7 +27,6 @@
 /* A state directory with one template, "t", and the seams. */
 struct world {
 	char dir[64];
-	char config[1024], key_text[PR_KEY_BYTES_MAX];
 	struct fake_fault fault;
 	struct fake_hv_params hp;
 	struct rs_env env;
@@ -40,107 +35,16 @@ struct world {
 };
 
 static void
-write_file(const struct world *w, const char *name, const char *text)
-{
-	char path[128];
-	FILE *f;
-
-	(void)snprintf(path, sizeof(path), "%s/%s", w->dir, name);
-	f = fopen(path, "w");
-	if (f == NULL || fputs(text, f) < 0 || fclose(f) != 0)
-		abort();
-}
-
-static void
-make_savefile(struct world *w, struct err *e)
-{
-	struct sf_writer_params p = { .nr_vcpus = 2, .codec = SF_CODEC_LZ4 };
-	struct sf_state_room room;
-	struct sf_state state;
-	struct sf_writer *writer;
-	struct sf_guest g;
-	uint8_t key[SF_KEY_BYTES], page[SF_PAGE_BYTES];
-	uint8_t magic[LAUNCH_PAGE_MAGIC_BYTES];
-	char path[128];
-	int fd, rc = 0;
-
-	if (pr_gen_host_key(w->dir, 1, key, e) != 0 ||
-	    !sf_guest_make("special-pages", 3, &g))
-		abort();
-	p.nr_groups_max = (uint32_t)((g.nr_gfns + SF_GROUP_PAGES - 1) /
-	    SF_GROUP_PAGES);
-	p.nr_pages_max = g.nr_pages;
-	memset(magic, 'M', sizeof(magic));
-	/* Any page that has data already, so that no count changes. */
-	while (g.kinds[w->launch_gfn] == SF_PAGE_ABSENT ||
-	    g.kinds[w->launch_gfn] == SF_PAGE_ZERO)
-		w->launch_gfn++;
-	sf_build_state(3, 2, 3000, &room, &state);
-	state.launch_gfn = w->launch_gfn;
-	state.config = (struct sf_blob){ (const uint8_t *)w->config,
-	    strlen(w->config) };
-	state.key = (struct sf_blob){ (const uint8_t *)w->key_text,
-	    strlen(w->key_text) };
-	(void)snprintf(path, sizeof(path), "%s/t/gen-1/savefile", w->dir);
-	fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-	writer = sf_writer_new(fd, &p, e);
-	for (uint64_t gfn = 0; writer != NULL && gfn < g.nr_gfns; gfn++) {
-		if (g.kinds[gfn] == SF_PAGE_ABSENT)
-			continue;
-		sf_guest_page(&g, gfn, page);
-		if (gfn == w->launch_gfn)
-			launch_page_make(page, magic);
-		rc |= sf_writer_page(writer, gfn, page, e);
-	}
-	if (writer == NULL || rc != 0 ||
-	    sf_writer_finish(writer, &state, key, e) != 0)
-		abort();
-	sf_writer_free(writer);
-	sf_guest_free(&g);
-	(void)close(fd);
-}
-
-static void
 open_world(struct world *w)
 {
 	static const struct fake_store_reaction backend = {
 	    .react = fake_store_vbd_backend };
-	static char image[1 << 20];
-	struct sf_blob config;
-	struct hv_host host;
 	struct err e;
-	char path[128];
 
 	memset(w, 0, sizeof(*w));
 	(void)snprintf(w->dir, sizeof(w->dir), "/tmp/t_rs_launch.XXXXXX");
 	if (mkdtemp(w->dir) == NULL)
 		abort();
-	(void)snprintf(path, sizeof(path), "%s/t", w->dir);
-	(void)mkdir(path, 0700);
-	(void)snprintf(path, sizeof(path), "%s/t/gen-1", w->dir);
-	(void)mkdir(path, 0700);
-	(void)snprintf(path, sizeof(path), "%s/t/current", w->dir);
-	if (symlink("gen-1", path) != 0)
-		abort();
-	memset(image, 'd', sizeof(image) - 1);
-	write_file(w, "t.cfg", "type = \"pvh\"\n");
-	write_file(w, "kernel", "kernel");
-	write_file(w, "t/gen-1/xvda.delta", "delta");
-	(void)snprintf(path, sizeof(path), "%s/disk", w->dir);
-	{
-		int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
-
-		if (write(fd, image, sizeof(image)) != sizeof(image))
-			abort();
-		(void)close(fd);
-	}
-	(void)snprintf(w->config, sizeof(w->config), "name=t\ncfg=%s/t.cfg\n"
-	    "kernel=%s/kernel\nmemory_kb=8192\nvcpus=2\nagent=1\n"
-	    "disk.count=1\ndisk.0.vdev=xvda\ndisk.0.devid=51712\n"
-	    "disk.0.mode=w\ndisk.0.origin=%s/disk\ndisk.0.sectors=2048\n"
-	    "disk.0.delta=xvda.delta\n", w->dir, w->dir, w->dir);
-	config = (struct sf_blob){ (const uint8_t *)w->config,
-	    strlen(w->config) };
 	w->hp = (struct fake_hv_params){ .fault = &w->fault,
 	    .host_pages = HOST_PAGES, .scrubbed = true };
 	w->env.hv = fake_hv_open(&w->hp);
@@ -151,32 +55,19 @@ open_world(struct world *w)
 	w->baseline = fake_store_held(w->env.store);
 	w->env.disk = fake_disk_open(&w->fault);
 	w->env.names_fd = rs_names_open(w->dir, &e);
-	if (w->env.names_fd < 0 ||
-	    w->env.hv->ops->host(w->env.hv, &host, &e) != 0 ||
-	    pr_key_build(&config, &host, w->key_text, sizeof(w->key_text),
-	    &e) != 0) {
-		(void)printf("# %s\n", e.msg);
+	if (w->env.names_fd < 0)
 		abort();
-	}
-	make_savefile(w, &e);
+	w->launch_gfn = fake_world_add(w->dir, "t", w->env.hv);
 }
 
 static void
 close_world(struct world *w)
 {
-	static const char *const files[] = { "t/gen-1/savefile",
-	    "t/gen-1/xvda.delta", "t/gen-1", "t/current", "t", "t.cfg",
-	    "kernel", "disk", "names", "host.key", "" };
-	char path[128];
-
 	(void)close(w->env.names_fd);
 	w->env.disk->ops->close(w->env.disk);
 	w->env.store->ops->close(w->env.store);
 	w->env.hv->ops->close(w->env.hv);
-	for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
-		(void)snprintf(path, sizeof(path), "%s/%s", w->dir, files[i]);
-		(void)remove(path);
-	}
+	fake_world_remove(w->dir, "t");
 }
 
 static size_t
@@ -369,7 +260,7 @@ test_stale(struct world *w, const char *file, const char *named)
 	struct err e = { .msg = "" };
 	int rc;
 
-	write_file(w, file, "changed");
+	fake_world_write(w->dir, file, "changed");
 	rc = open_template(w, &t, &e);
 	ok(rc != 0 && e.code == ERR_STALE && strstr(e.msg, named) != NULL,
 	    "a changed %s is refused: %s", file, e.msg);

@@ -142,7 +142,7 @@ test_each_step(void)
 		add_other(&h);
 		more = leave(&h, steps);
 		control += held(&h) != h.baseline;
-		lost += rs_reconcile(&h.env, &nr, &e) != 0 ||
+		lost += rs_reconcile(&h.env, NULL, &nr, &e) != 0 ||
 		    held(&h) != h.baseline ||
 		    fake_store_get(h.env.store, "/local/domain/1/name") ==
 		    NULL;
@@ -173,11 +173,11 @@ test_faults(void)
 		add_other(&h);
 		(void)leave(&h, 6);
 		h.fault = (struct fake_fault){ .fail_at = n };
-		rc = rs_reconcile(&h.env, &nr, &e);
+		rc = rs_reconcile(&h.env, NULL, &nr, &e);
 		reached = h.fault.nr_calls >= n;
 		h.fault = (struct fake_fault){ .fail_at = 0 };
 		lost += (reached && rc == 0 && held(&h) != h.baseline) ||
-		    rs_reconcile(&h.env, &nr, &e) != 0 ||
+		    rs_reconcile(&h.env, NULL, &nr, &e) != 0 ||
 		    held(&h) != h.baseline;
 		close_host(&h);
 	}

@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * The role `core`: the only one with Xen handles.  Its main thread owns all
+ * that stands here; what takes time is done by workers, one job for each
+ * disposable or template at a time.
+ */
+#ifndef RS_CORE_H
+#define RS_CORE_H
+
+#include <signal.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/queue.h>
+#include <sys/types.h>
+
+#include "dvm_proto.h"
+#include "rs_launch.h"
+#include "rs_reconcile.h"
+#include "rs_report.h"
+#include "rs_work.h"
+
+#define RS_CORE_BUILDERS_MAX 16u
+
+struct event_base;
+struct event;
+struct rs_ask_check;
+struct rs_link;
+
+struct rs_core_params {
+	const char *state_dir;
+	struct rs_launch_params launch;
+	unsigned answer_timeout_s;
+	unsigned nr_builders;	/* launches at once */
+	unsigned grace_s;	/* for clients to come back after our death */
+	uint64_t resident_max;	/* bytes of images decoded ahead, in all */
+	bool confine;
+	pid_t parent;
+	int link_fd;		/* to front */
+	int ready_fd;		/* gets a byte when core is ready */
+};
+
+/* A generation that is held open. */
+struct rs_held {
+	TAILQ_ENTRY(rs_held) entry;
+	struct rs_job job;		/* opening or closing it */
+	struct rs_core *core;
+	bool busy;			/* the job is in flight */
+	bool is_open, is_current;
+	unsigned nr_users;		/* disposables, and jobs that look */
+	uint64_t checked_ns, nr_launches, resident_max;
+	char name[PR_GEN_NAME_MAX + 1];
+	struct rs_template t;
+};
+
+/* A disposable, from its request to its end. */
+struct rs_slot {
+	TAILQ_ENTRY(rs_slot) entry;
+	struct rs_job job;
+	struct rs_core *core;
+	bool busy;			/* the job is in flight: then these */
+	struct rs_domain domain;	/* four are the worker's */
+	struct rs_timings timings;
+	struct rs_note built;
+	bool is_stale;
+	bool check_due;
+	enum dvm_proto_state state;
+	uint32_t client;		/* who holds it; 0 nobody */
+	struct rs_note note;		/* name is "" until it runs */
+	uint64_t limit_ns;		/* of its life, 0 none */
+	struct rs_held *held;		/* NULL if it was adopted */
+	uint64_t asked_ns, end_ns, retry_ns, grace_ns;
+	int cancel_fd;			/* while it is built; else -1 */
+	char why[96];			/* it is to end; "" if not */
+	unsigned nr_tries;
+};
+
+/* A request to kill that waits for the end of those it is about. */
+struct rs_kill {
+	TAILQ_ENTRY(rs_kill) entry;
+	uint32_t client, uid;
+	char name[RS_NAME_BYTES];	/* "" for all of uid's */
+	uint64_t asked_ns, nr;
+};
+
+struct rs_core {
+	const struct rs_core_params *p;
+	struct event_base *base;
+	struct rs_link *link;
+	struct event *tick;
+	struct rs_env env;		/* the main thread's; hv only: the */
+					/* others may make it wait */
+	/* lookers: one thread, so that a check and a status, which opens
+	 * things, do not meet. */
+	struct rs_work *builders, *enders, *lookers;
+	TAILQ_HEAD(, rs_slot) slots;	/* in the order of their requests */
+	TAILQ_HEAD(, rs_held) held;
+	TAILQ_HEAD(, rs_kill) kills;
+	struct rs_survivors survivors;
+	struct rs_job sweep;		/* removes survivors' bases */
+	bool sweeping, draining, low_memory;
+	unsigned nr_building, nr_slots;
+	unsigned nr_status;		/* requests of that kind */
+	struct rs_ask_check *check;	/* while one waits or runs */
+	bool checking;			/* then nothing may begin */
+	uint64_t nr_requests, nr_answers;	/* final ones */
+	uint64_t resident_bytes;
+	unsigned nr_files;		/* open when nothing is held */
+	struct rs_report report;
+};
+
+/* Serves until SIGTERM, SIGINT, or the end of front; 0 after a signal, with
+ * nothing left.  After a failure its threads may still run: _exit(). */
+int rs_core_run(const struct rs_core_params *p, struct err *e);
+
+/* Sends an answer to `client`, 0 being nobody; fills version and client. */
+void rs_core_answer(struct rs_core *c, uint32_t client, struct dvm_proto *m);
+void rs_core_fail(struct rs_core *c, uint32_t client, const struct err *e);
+/* The number of open descriptors, or 0. */
+unsigned rs_core_count_files(void);
+
+#endif

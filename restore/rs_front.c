@@ -1,0 +1,269 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * The role `front`.  Runs as a user of its own, without privileges, and talks
+ * to everybody who may open the socket: it checks who they are and the form of
+ * what they ask, counts, and hands on.  Trusts core.
+ */
+#include <errno.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <event2/event.h>
+
+#include "dvm_proto.h"
+#include "rs_confine.h"
+#include "rs_front.h"
+#include "rs_link.h"
+
+#define CLIENTS_MAX 1024u	/* a power of two: see number_of() */
+#define CLIENTS_PER_UID 128u	/* root has all */
+#define CLIENT_QUEUE 2048u	/* a list of all disposables, and more */
+#define LINK_QUEUE 8192u
+/* For a request to come; for a client to go after its final answer. */
+#define DEADLINE_S 10
+
+struct client {
+	struct front *front;
+	struct rs_link *link;	/* NULL: the place is free */
+	struct event *deadline;
+	uint32_t number;	/* place, and above it which use of it */
+	uint32_t uid;
+	bool asked, answered;
+};
+
+struct front {
+	const struct rs_front_params *p;
+	struct event_base *base;
+	struct rs_link *core;
+	struct event *accept;
+	struct client clients[CLIENTS_MAX];
+	unsigned nr_clients;
+	struct err *e;
+};
+
+static void
+client_free(struct client *cl)
+{
+	struct front *f = cl->front;
+	struct dvm_proto gone = { .version = DVM_PROTO_VERSION,
+	    .type = DVM_PROTO_GONE, .client = cl->number };
+
+	if (cl->asked && !cl->answered)
+		rs_link_send(f->core, &gone);
+	rs_link_free(cl->link);
+	event_free(cl->deadline);
+	cl->link = NULL;
+	/* With a descriptor free again others may come in. */
+	if (f->nr_clients-- == CLIENTS_MAX)
+		(void)event_add(f->accept, NULL);
+}
+
+static void
+set_deadline(struct client *cl)
+{
+	const struct timeval tv = { .tv_sec = DEADLINE_S };
+
+	(void)event_add(cl->deadline, &tv);
+}
+
+static void
+deadline_over(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	client_free(arg);
+}
+
+/* The client closes when it has read this, or its deadline does. */
+static void
+refuse(struct client *cl, const struct err *e)
+{
+	struct dvm_proto m = { .version = DVM_PROTO_VERSION,
+	    .type = DVM_PROTO_FAILED,
+	    .code = (uint32_t)err_exit_status(e->code) };
+
+	memcpy(m.text, e->msg, sizeof(e->msg));
+	cl->answered = true;
+	rs_link_send(cl->link, &m);
+	set_deadline(cl);
+}
+
+static void
+client_message(void *arg, const struct dvm_proto *untrusted_m)
+{
+	struct client *cl = arg;
+	struct dvm_proto m = *untrusted_m;
+	struct err e;
+
+	if (cl->answered)
+		return;		/* refused already */
+	if (cl->asked) {
+		struct dvm_proto gone = { .version = DVM_PROTO_VERSION,
+		    .type = DVM_PROTO_GONE, .client = cl->number };
+
+		rs_link_send(cl->front->core, &gone);
+		(void)err_set(&e, ERR_INPUT, 0, "a connection carries one "
+		    "request");
+		refuse(cl, &e);
+		return;
+	}
+	if (dvm_proto_check_request(&m, &e) != 0) {
+		refuse(cl, &e);
+		return;
+	}
+	cl->asked = true;
+	(void)event_del(cl->deadline);
+	m.client = cl->number;
+	m.uid = cl->uid;
+	rs_link_send(cl->front->core, &m);
+}
+
+static void
+client_closed(void *arg, const struct err *why)
+{
+	struct client *cl = arg;
+
+	/* Not a message at all: say so to who may still listen. */
+	if (why->code == ERR_INPUT && !cl->asked && !cl->answered) {
+		refuse(cl, why);
+		return;
+	}
+	client_free(cl);
+}
+
+static void
+core_message(void *arg, const struct dvm_proto *m)
+{
+	struct front *f = arg;
+	struct client *cl = &f->clients[m->client % CLIENTS_MAX];
+	struct dvm_proto to = *m;
+
+	/* A number of an earlier use of the place is of one who has gone. */
+	if (cl->link == NULL || cl->number != m->client || cl->answered)
+		return;
+	to.client = 0;
+	rs_link_send(cl->link, &to);
+	if (m->type != DVM_PROTO_FAILED && m->type != DVM_PROTO_ENDED &&
+	    m->type != DVM_PROTO_DONE)
+		return;
+	cl->answered = true;
+	set_deadline(cl);
+}
+
+static void
+core_closed(void *arg, const struct err *why)
+{
+	struct front *f = arg;
+
+	(void)err_set(f->e, ERR_SYS, 0, "front: core: %.200s", why->msg);
+	(void)event_base_loopbreak(f->base);
+}
+
+static unsigned
+nr_of_uid(const struct front *f, uint32_t uid)
+{
+	unsigned nr = 0;
+
+	for (unsigned i = 0; i < CLIENTS_MAX; i++)
+		nr += f->clients[i].link != NULL && f->clients[i].uid == uid;
+	return nr;
+}
+
+static struct client *
+free_place(struct front *f)
+{
+	unsigned i = 0;
+
+	while (f->clients[i].link != NULL)
+		i++;
+	return &f->clients[i];
+}
+
+static void
+accept_client(evutil_socket_t listen_fd, short what, void *arg)
+{
+	struct front *f = arg;
+	struct ucred who;
+	socklen_t len = sizeof(who);
+	struct client *cl;
+	struct err e;
+	int fd = accept4(listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+
+	(void)what;
+	if (fd < 0)
+		return;
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &len) != 0 ||
+	    len != sizeof(who)) {
+		(void)close(fd);
+		return;
+	}
+	cl = free_place(f);
+	cl->front = f;
+	cl->uid = who.uid;
+	cl->asked = cl->answered = false;
+	/* Never 0: that is nobody. */
+	cl->number = cl->number + CLIENTS_MAX != 0 && cl->number != 0 ?
+	    cl->number + CLIENTS_MAX :
+	    CLIENTS_MAX + (uint32_t)(cl - f->clients);
+	cl->deadline = event_new(f->base, -1, 0, deadline_over, cl);
+	if (cl->deadline == NULL) {
+		(void)close(fd);
+		return;
+	}
+	cl->link = rs_link_new(f->base, &(struct rs_link_params){ .fd = fd,
+	    .queue_max = CLIENT_QUEUE, .stall_s = DEADLINE_S, .arg = cl,
+	    .ops = { client_message, client_closed } }, &e);
+	if (cl->link == NULL) {
+		event_free(cl->deadline);
+		return;
+	}
+	set_deadline(cl);
+	if (++f->nr_clients == CLIENTS_MAX)
+		(void)event_del(f->accept);
+	if (who.uid != 0 && nr_of_uid(f, who.uid) > CLIENTS_PER_UID) {
+		(void)err_set(&e, ERR_BUSY, 0, "you have %u requests open "
+		    "already: end some first", CLIENTS_PER_UID);
+		refuse(cl, &e);
+	}
+}
+
+static int
+confine(const struct rs_front_params *p, struct err *e)
+{
+	const struct rs_confine_params cp = { .role = RS_CONFINE_FRONT,
+	    .uid = p->uid, .gid = p->gid, .parent = p->parent,
+	    .nr_files = CLIENTS_MAX + 32 };
+
+	return p->confine ? rs_confine(&cp, e) : 0;
+}
+
+int
+rs_front_run(const struct rs_front_params *p, struct err *e)
+{
+	struct front *f = calloc(1, sizeof(*f));
+	const struct rs_link_params lp = { .fd = p->link_fd,
+	    .queue_max = LINK_QUEUE, .arg = f,
+	    .ops = { core_message, core_closed } };
+
+	if (f == NULL)
+		return err_set(e, ERR_NOMEM, errno, "front");
+	f->p = p;
+	f->e = e;
+	if (confine(p, e) != 0)
+		return -1;
+	f->base = event_base_new();
+	if (f->base == NULL)
+		return err_set(e, ERR_NOMEM, 0, "front: the event loop");
+	f->core = rs_link_new(f->base, &lp, e);
+	f->accept = event_new(f->base, p->listen_fd, EV_READ | EV_PERSIST,
+	    accept_client, f);
+	if (f->core == NULL || f->accept == NULL ||
+	    event_add(f->accept, NULL) != 0)
+		return err_set(e, ERR_NOMEM, 0, "front: the event loop");
+	(void)err_set(e, ERR_SYS, 0, "front: the event loop");
+	(void)event_base_dispatch(f->base);
+	return -1;
+}

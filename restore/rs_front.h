@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * The role `front`: clients' connections, and what they may ask.
+ */
+#ifndef RS_FRONT_H
+#define RS_FRONT_H
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+#include "err.h"
+
+struct rs_front_params {
+	int listen_fd, link_fd;
+	uid_t uid;		/* to run as */
+	gid_t gid;
+	pid_t parent;
+	bool confine;
+};
+
+/* Serves until core goes away; never returns 0. */
+int rs_front_run(const struct rs_front_params *p, struct err *e);
+
+#endif

@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * Opening and closing generations, by workers.  Runs in core.
+ */
+#include <dirent.h>
+#include <fcntl.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "clock.h"
+#include "rs_held.h"
+#include "rs_life.h"
+
+static struct rs_held *
+of(struct rs_job *job)
+{
+	return (struct rs_held *)(void *)((char *)job -
+	    offsetof(struct rs_held, job));
+}
+
+static void
+run_open(struct rs_job *job, const struct rs_env *env)
+{
+	struct rs_held *h = of(job);
+	const struct rs_template_params p = {
+		.state_dir = h->core->p->state_dir,
+		.template_name = h->name,
+		.resident_max = h->resident_max,
+	};
+
+	job->rc = rs_template_open(&p, env->hv, env->disk, &h->t, &job->err);
+}
+
+static void
+run_close(struct rs_job *job, const struct rs_env *env)
+{
+	job->rc = rs_template_close(&of(job)->t, env->disk, &job->err);
+}
+
+static void
+drop(struct rs_held *h)
+{
+	TAILQ_REMOVE(&h->core->held, h, entry);
+	free(h);
+}
+
+static void
+done_close(struct rs_job *job, void *arg)
+{
+	struct rs_core *c = arg;
+
+	/* The bases that are left are found by the next start, and by
+	 * `dvm status --check`. */
+	if (job->rc != 0)
+		rs_report_event(&c->report, "template %s: a base is left: %s",
+		    of(job)->name, job->err.msg);
+	drop(of(job));
+}
+
+static void
+close_if_unused(struct rs_held *h)
+{
+	struct rs_core *c = h->core;
+
+	if (h->nr_users > 0 || h->is_current || h->busy)
+		return;
+	h->busy = true;
+	c->resident_bytes -= h->t.resident_bytes;
+	h->job.run = run_close;
+	h->job.done = done_close;
+	rs_work_put(c->enders, &h->job);
+}
+
+static void
+done_open(struct rs_job *job, void *arg)
+{
+	struct rs_core *c = arg;
+	struct rs_held *h = of(job);
+	char name[sizeof(h->name)];
+
+	h->busy = false;
+	memcpy(name, h->name, sizeof(name));
+	if (job->rc != 0) {
+		struct err e = job->err;
+
+		rs_report_event(&c->report, "%s", e.msg);
+		drop(h);
+		rs_life_template(c, name, &e);
+		return;
+	}
+	h->is_open = h->is_current = true;
+	h->checked_ns = clock_now_ns();
+	c->resident_bytes += h->t.resident_bytes;
+	rs_report_event(&c->report, "template %s: %s is open, %zu MiB of data"
+	    "%s%s", name, strrchr(h->t.gen.dir, '/') + 1,
+	    (h->t.plan.nr_data * SF_PAGE_BYTES) >> 20,
+	    h->t.resident != NULL ? ", decoded ahead" : "",
+	    h->t.has_agent ? "" : "; it has no agent, its disposables share "
+	    "random numbers");
+	rs_life_template(c, name, NULL);
+}
+
+struct rs_held *
+rs_held_get(struct rs_core *c, const char *name)
+{
+	struct rs_held *h;
+
+	TAILQ_FOREACH(h, &c->held, entry) {
+		if (strcmp(h->name, name) == 0 &&
+		    (h->is_current || !h->is_open))
+			return h->is_open ? h : NULL;
+	}
+	h = calloc(1, sizeof(*h));
+	if (h == NULL)
+		return NULL;		/* the next tick asks again */
+	h->core = c;
+	h->busy = true;
+	(void)snprintf(h->name, sizeof(h->name), "%s", name);
+	/* Two that are opened at once may both get what is left. */
+	if (c->p->resident_max > c->resident_bytes)
+		h->resident_max = c->p->resident_max - c->resident_bytes;
+	h->job.run = run_open;
+	h->job.done = done_open;
+	TAILQ_INSERT_TAIL(&c->held, h, entry);
+	rs_work_put(c->builders, &h->job);
+	return NULL;
+}
+
+void
+rs_held_open_all(struct rs_core *c)
+{
+	DIR *dir = opendir(c->p->state_dir);
+	struct dirent *entry;
+	char path[PATH_MAX], name[PR_GEN_NAME_MAX + 1];
+	struct err ignored;
+
+	while (dir != NULL && (entry = readdir(dir)) != NULL) {
+		(void)snprintf(path, sizeof(path), "%s/%s/current",
+		    c->p->state_dir, entry->d_name);
+		if (faccessat(AT_FDCWD, path, F_OK, 0) == 0 &&
+		    pr_gen_template_name(entry->d_name, name, sizeof(name),
+		    &ignored) == 0)
+			(void)rs_held_get(c, name);
+	}
+	if (dir != NULL)
+		(void)closedir(dir);
+}
+
+void
+rs_held_is_stale(struct rs_held *h)
+{
+	h->is_current = false;
+	close_if_unused(h);
+}
+
+void
+rs_held_use(struct rs_held *h)
+{
+	h->nr_users++;
+}
+
+void
+rs_held_release(struct rs_held *h)
+{
+	h->nr_users--;
+	close_if_unused(h);
+}
+
+void
+rs_held_close_all(struct rs_core *c)
+{
+	struct rs_held *h;
+	struct err e;
+
+	while ((h = TAILQ_FIRST(&c->held)) != NULL) {
+		if (h->is_open && rs_template_close(&h->t, c->env.disk,
+		    &e) != 0)
+			rs_report_event(&c->report, "template %s: a base is "
+			    "left: %s", h->name, e.msg);
+		drop(h);
+	}
+}

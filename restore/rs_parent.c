@@ -1,0 +1,386 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * The parent.  Root, and unconfined since it starts others: so it reads
+ * nothing that anybody wrote, and does nothing but wait.  If one role dies
+ * both begin anew: core finds what runs, clients come back.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <poll.h>
+#include <pwd.h>
+#include <signal.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "clock.h"
+#include "rs_parent.h"
+#include "rs_reconcile.h"
+
+/* An earlier core may still be on its way out. */
+#define LOCK_WAIT_NS (10 * CLOCK_SECOND)
+#define LISTEN_BACKLOG 128
+#define LISTEN_FD_FIRST 3	/* SD_LISTEN_FDS_START */
+/* Roles that live shorter died of their start: wait, and at last give up. */
+#define SHORT_LIFE_NS (10 * CLOCK_SECOND)
+#define SHORT_LIVES_MAX 10u
+
+enum { FRONT, CORE, NR_ROLES };
+static const char *const role_names[NR_ROLES] = { "front", "core" };
+
+struct parent {
+	const struct rs_parent_params *p;
+	int listen_fd, lock_fd, signal_fd, ready_fd;
+	bool bound;		/* the socket's path is ours to remove */
+	pid_t pids[NR_ROLES];	/* 0: not running */
+	int status[NR_ROLES];
+	uid_t uid;
+	gid_t gid;
+	bool stopping;
+};
+
+/* sd_notify(3)'s protocol: one datagram. */
+static void
+notify(const char *state)
+{
+	const char *path = getenv("NOTIFY_SOCKET");
+	struct sockaddr_un addr = { .sun_family = AF_UNIX };
+	size_t len = path != NULL ? strlen(path) : 0;
+	int fd;
+
+	if (len == 0 || len >= sizeof(addr.sun_path))
+		return;
+	memcpy(addr.sun_path, path, len);
+	if (path[0] == '@')
+		addr.sun_path[0] = '\0';
+	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return;
+	(void)sendto(fd, state, strlen(state), MSG_NOSIGNAL,
+	    (const struct sockaddr *)&addr,
+	    (socklen_t)(offsetof(struct sockaddr_un, sun_path) + len));
+	(void)close(fd);
+}
+
+static int
+find_user(struct parent *a, struct err *e)
+{
+	const struct passwd *pw = getpwnam(a->p->user);
+
+	if (pw == NULL || pw->pw_uid == 0)
+		return err_set(e, ERR_USAGE, 0, "there is no user %s for the "
+		    "part of the service that talks to clients: systemd-"
+		    "sysusers, or useradd --system %s", a->p->user,
+		    a->p->user);
+	a->uid = pw->pw_uid;
+	a->gid = pw->pw_gid;
+	return 0;
+}
+
+static int
+take_lock(struct parent *a, struct err *e)
+{
+	uint64_t until = clock_now_ns() + LOCK_WAIT_NS;
+	const struct timespec pause = { .tv_nsec = 50 * CLOCK_MS };
+
+	for (;;) {
+		a->lock_fd = rs_reconcile_lock_alone(a->p->lock_path, e);
+		if (a->lock_fd >= 0)
+			return 0;
+		if (e->code != ERR_BUSY || clock_now_ns() > until)
+			return -1;
+		(void)nanosleep(&pause, NULL);
+	}
+}
+
+static int
+listen_on_path(struct parent *a, struct err *e)
+{
+	const char *path = a->p->socket_path;
+	const struct group *gr = getgrnam(a->p->group);
+	struct sockaddr_un addr = { .sun_family = AF_UNIX };
+	char dir[sizeof(addr.sun_path)];
+
+	if (strlen(path) >= sizeof(addr.sun_path) || path[0] != '/')
+		return err_set(e, ERR_USAGE, 0, "--socket: '%s' is no absolute "
+		    "path of at most %zu bytes", path,
+		    sizeof(addr.sun_path) - 1);
+	if (gr == NULL)
+		return err_set(e, ERR_USAGE, 0, "there is no group %s of those "
+		    "who may use the service: systemd-sysusers, or groupadd "
+		    "--system %s", a->p->group, a->p->group);
+	(void)snprintf(addr.sun_path, sizeof(addr.sun_path), "%s", path);
+	(void)snprintf(dir, sizeof(dir), "%s", path);
+	*strrchr(dir, '/') = '\0';
+	if (dir[0] != '\0' && mkdir(dir, 0755) != 0 && errno != EEXIST)
+		return err_set(e, ERR_SYS, errno, "%s", dir);
+	/* With the lock held, what is there is nobody's. */
+	(void)unlink(path);
+	a->listen_fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC |
+	    SOCK_NONBLOCK, 0);
+	/* Nobody gets in between: root's until the group has it. */
+	(void)umask(0177);
+	if (a->listen_fd < 0 || bind(a->listen_fd,
+	    (const struct sockaddr *)&addr, sizeof(addr)) != 0 ||
+	    chown(path, 0, gr->gr_gid) != 0 || chmod(path, 0660) != 0 ||
+	    listen(a->listen_fd, LISTEN_BACKLOG) != 0)
+		return err_set(e, ERR_SYS, errno, "cannot listen on %s", path);
+	(void)umask(022);
+	a->bound = true;
+	return 0;
+}
+
+/* sd_listen_fds(3)'s protocol. */
+static int
+find_socket(struct parent *a, struct err *e)
+{
+	const char *pid = getenv("LISTEN_PID"), *nr = getenv("LISTEN_FDS");
+
+	if (pid == NULL || nr == NULL || strcmp(nr, "1") != 0 ||
+	    strtol(pid, NULL, 10) != getpid())
+		return listen_on_path(a, e);
+	a->listen_fd = LISTEN_FD_FIRST;
+	return 0;
+}
+
+/* In the child: the descriptors of the enum, nothing else, and our own
+ * program with the role's name. */
+static void
+become(const struct parent *a, int role, int link_fd, int other_fd)
+{
+	char ids[64], parent[16], role_arg[16];
+	const char *argv[64];
+	size_t nr = 0;
+	/* Above all targets first, so that none is overwritten. */
+	int from[] = { link_fd, other_fd, a->lock_fd };
+	/* Who has the lock can let go of it for all: core only. */
+	size_t nr_fds = role == CORE ? 3 : 2;
+	sigset_t none;
+
+	for (size_t i = 0; i < nr_fds; i++) {
+		from[i] = fcntl(from[i], F_DUPFD, 64);
+		if (from[i] < 0)
+			_exit(1);
+	}
+	for (size_t i = 0; i < nr_fds; i++)
+		if (dup2(from[i], RS_PARENT_LINK_FD + (int)i) < 0)
+			_exit(1);
+	if (close_range(RS_PARENT_LINK_FD + (unsigned)nr_fds, ~0u, 0) != 0)
+		_exit(1);
+	(void)sigemptyset(&none);
+	(void)sigprocmask(SIG_SETMASK, &none, NULL);
+	(void)snprintf(role_arg, sizeof(role_arg), "%s", role_names[role]);
+	(void)snprintf(ids, sizeof(ids), "%u:%u", a->uid, a->gid);
+	(void)snprintf(parent, sizeof(parent), "%d", (int)getppid());
+	while (a->p->argv[nr] != NULL && nr < 56) {
+		argv[nr] = a->p->argv[nr];
+		nr++;
+	}
+	argv[nr++] = "--role";
+	argv[nr++] = role_arg;
+	argv[nr++] = "--ids";
+	argv[nr++] = ids;
+	argv[nr++] = "--parent";
+	argv[nr++] = parent;
+	argv[nr] = NULL;
+	(void)execv("/proc/self/exe", (char **)(uintptr_t)argv);
+	_exit(1);
+}
+
+static int
+start(struct parent *a, struct err *e)
+{
+	int link[2], ready[2];
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK,
+	    0, link) != 0)
+		return err_set(e, ERR_SYS, errno, "socketpair");
+	if (pipe2(ready, O_CLOEXEC) != 0) {
+		(void)close(link[0]);
+		(void)close(link[1]);
+		return err_set(e, ERR_SYS, errno, "pipe");
+	}
+	for (int role = 0; role < NR_ROLES; role++) {
+		a->pids[role] = fork();
+		if (a->pids[role] == 0)
+			become(a, role, link[role], role == FRONT ?
+			    a->listen_fd : ready[1]);
+		if (a->pids[role] < 0)
+			a->pids[role] = 0;
+	}
+	(void)close(link[0]);
+	(void)close(link[1]);
+	(void)close(ready[1]);
+	a->ready_fd = ready[0];
+	if (a->pids[FRONT] != 0 && a->pids[CORE] != 0)
+		return 0;
+	return err_set(e, ERR_SYS, errno, "fork");
+}
+
+static const char *
+describe_status(int status, char text[64])
+{
+	if (WIFSIGNALED(status))
+		(void)snprintf(text, 64, "was killed by signal %d (%s)",
+		    WTERMSIG(status), strsignal(WTERMSIG(status)));
+	else
+		(void)snprintf(text, 64, "ended with status %d",
+		    WEXITSTATUS(status));
+	return text;
+}
+
+/* Takes the news of all children that died; true if one of ours did. */
+static bool
+reap(struct parent *a)
+{
+	bool any = false;
+	char text[64];
+	int status;
+	pid_t pid;
+
+	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+		for (int role = 0; role < NR_ROLES; role++) {
+			if (a->pids[role] != pid)
+				continue;
+			a->pids[role] = 0;
+			a->status[role] = status;
+			any = true;
+			if (!a->stopping)
+				(void)fprintf(stderr, "dvm-restored: %s %s: "
+				    "both roles begin anew\n",
+				    role_names[role],
+				    describe_status(status, text));
+		}
+	}
+	return any;
+}
+
+static void
+kill_roles(struct parent *a)
+{
+	for (int role = 0; role < NR_ROLES; role++) {
+		if (a->pids[role] == 0)
+			continue;
+		(void)kill(a->pids[role], SIGKILL);
+		/* Xen calls end; a second is long for them. */
+		while (waitpid(a->pids[role], NULL, 0) < 0 && errno == EINTR)
+			;
+		a->pids[role] = 0;
+	}
+	if (a->ready_fd >= 0)
+		(void)close(a->ready_fd);
+	a->ready_fd = -1;
+}
+
+/* Waits for one event: a death (returns true), a signal, the start's end. */
+static bool
+wait_event(struct parent *a)
+{
+	struct pollfd fds[] = {
+		{ .fd = a->signal_fd, .events = POLLIN },
+		{ .fd = a->ready_fd, .events = POLLIN },
+	};
+	struct signalfd_siginfo info;
+	char byte;
+
+	if (poll(fds, 2, -1) <= 0)
+		return false;
+	if (fds[1].revents != 0) {
+		if (read(a->ready_fd, &byte, 1) == 1) {
+			(void)fprintf(stderr, "dvm-restored: ready\n");
+			notify("READY=1");
+		}
+		(void)close(a->ready_fd);
+		a->ready_fd = -1;
+	}
+	if (fds[0].revents == 0 || read(a->signal_fd, &info, sizeof(info)) !=
+	    sizeof(info))
+		return false;
+	if (info.ssi_signo == SIGCHLD)
+		return reap(a);
+	/* Core ends what runs, and then itself. */
+	a->stopping = true;
+	notify("STOPPING=1");
+	if (a->pids[CORE] != 0)
+		(void)kill(a->pids[CORE], SIGTERM);
+	return false;
+}
+
+static int
+supervise(struct parent *a, struct err *e)
+{
+	const struct timespec pause = { .tv_nsec = 200 * CLOCK_MS };
+	unsigned nr_short = 0;
+
+	for (;;) {
+		uint64_t began = clock_now_ns();
+
+		if (start(a, e) != 0)
+			return -1;
+		while (!wait_event(a))
+			;
+		if (a->stopping) {
+			while (a->pids[CORE] != 0)
+				(void)wait_event(a);
+			return a->status[CORE] == 0 ? 0 : err_set(e, ERR_BUSY,
+			    0, "not everything could be ended: the next start "
+			    "does the rest");
+		}
+		kill_roles(a);
+		nr_short = clock_now_ns() - began < SHORT_LIFE_NS ?
+		    nr_short + 1 : 0;
+		if (nr_short == SHORT_LIVES_MAX)
+			return err_set(e, ERR_SYS, 0, "%u starts in a row have "
+			    "failed: the lines above say why", nr_short);
+		if (nr_short > 1)
+			(void)nanosleep(&pause, NULL);
+	}
+}
+
+static int
+open_signals(struct err *e)
+{
+	sigset_t set;
+	int fd;
+
+	(void)sigemptyset(&set);
+	(void)sigaddset(&set, SIGINT);
+	(void)sigaddset(&set, SIGTERM);
+	(void)sigaddset(&set, SIGCHLD);
+	(void)sigprocmask(SIG_BLOCK, &set, NULL);
+	fd = signalfd(-1, &set, SFD_CLOEXEC);
+	return fd >= 0 ? fd : err_set(e, ERR_SYS, errno, "signalfd");
+}
+
+int
+rs_parent_run(const struct rs_parent_params *p, struct err *e)
+{
+	struct parent a = { .p = p, .listen_fd = -1, .lock_fd = -1,
+	    .ready_fd = -1 };
+	int rc = -1;
+
+	a.signal_fd = open_signals(e);
+	if (a.signal_fd >= 0 && find_user(&a, e) == 0 &&
+	    take_lock(&a, e) == 0 && find_socket(&a, e) == 0)
+		rc = supervise(&a, e);
+	kill_roles(&a);
+	if (a.bound)
+		(void)unlink(p->socket_path);
+	if (a.listen_fd >= 0)
+		(void)close(a.listen_fd);
+	if (a.signal_fd >= 0)
+		(void)close(a.signal_fd);
+	if (a.lock_fd >= 0)
+		(void)close(a.lock_fd);
+	return rc;
+}
