@@ -44,8 +44,8 @@ enum dvm_proto_type {
 	DVM_PROTO_RUNNING,	/* a RECORD, but value[i] is the end of stage i
 				 * in ns since the request was taken up; text:
 				 * the domain's UUID */
-	DVM_PROTO_ENDED,	/* name, if it ever ran; text: why; it is
-				 * gone */
+	DVM_PROTO_ENDED,	/* it is gone; name, if it ever ran; text: why;
+				 * code 0 if as wished or by itself */
 	DVM_PROTO_RECORD,	/* launch_id, domid, name, template, uid,
 				 * state; value[0] age in ns, [1] its memory in
 				 * bytes, [2] seconds left to live, 0 no

@@ -43,7 +43,7 @@
 #define IDENT_STATE_DIR "/var/lib/dvm"
 /* Of all launchers on the host: what has our names and no holder of this is
  * left behind. */
-#define IDENT_LAUNCH_LOCK "/run/dvm-restored.lock"
+#define IDENT_LAUNCH_LOCK "/run/dvm/lock"
 
 /* Has it the form of a disposable's name, disp0001? */
 bool ident_is_disposable(const char *untrusted_name);

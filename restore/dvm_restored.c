@@ -37,7 +37,7 @@ static const char usage_text[] =
 "  -h, --help               this text\n"
 "  -V, --version            the version\n"
 "The service:\n"
-"  -p, --parallel N         launches at once (default 4)\n"
+"  -p, --parallel N         launches at once (default: CPUs, max 4)\n"
 "  -R, --resident-max MIB   RAM for images decoded ahead (default 0)\n"
 "  -g, --grace S            after a crash clients have S seconds to come\n"
 "                           back for what they hold (default 60)\n"
@@ -265,6 +265,7 @@ main(int argc, char **argv)
 {
 	const char *dir = getenv("DVM_STATE_DIR");
 	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+	unsigned nr_cpus = cpus < 1 ? 1 : cpus > 4 ? 4 : (unsigned)cpus;
 	struct options o = {
 		.store_max_mib = 1024,
 		.once = {
@@ -274,12 +275,11 @@ main(int argc, char **argv)
 			.destroy_after_s = -1,
 			.answer_timeout_s = 60,
 			.launch = {
-				.nr_workers = cpus < 1 ? 1 : cpus > 4 ? 4 :
-				    (unsigned)cpus,
+				.nr_workers = nr_cpus,
 				.backend_timeout_ms = 10000,
 			},
 		},
-		.core = { .nr_builders = 4, .grace_s = 60, .confine = true },
+		.core = { .nr_builders = nr_cpus, .grace_s = 60, .confine = true },
 		.front = { .confine = true },
 		.service = {
 			.socket_path = DVM_PROTO_SOCKET,

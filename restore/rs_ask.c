@@ -101,7 +101,7 @@ kill_asked(struct rs_core *c, const struct dvm_proto *m)
 			break;
 		}
 		k->nr++;
-		rs_end(s, "killed");
+		rs_end(s, 1, "killed");
 	}
 	if (k->nr == 0 && k->name[0] != '\0' && e.code == ERR_NONE)
 		(void)err_set(&e, ERR_STALE, 0, "there is no disposable %s: "

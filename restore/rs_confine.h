@@ -25,8 +25,8 @@ struct rs_confine_params {
 	pid_t parent;		/* who started us: its death is ours */
 	unsigned nr_files;	/* the most descriptors */
 	bool log_only;		/* to find what the rules lack: a forbidden
-				 * call is done, and the kernel's log (type=1326)
-				 * has its number */
+				 * call is done, and the kernel's log has its
+				 * number (type=1326, syscall=) */
 	bool leak_check;	/* a sanitized build only, else without effect:
 				 * the process ends by exit(), so LeakSanitizer
 				 * may do at the end what a role may not */

@@ -119,7 +119,6 @@ static const struct rule disk[] = {
 	IOCTL(DM_DEV_REMOVE), IOCTL(DM_DEV_SUSPEND), IOCTL(DM_DEV_STATUS),
 	IOCTL(DM_TABLE_LOAD), IOCTL(DM_TABLE_STATUS),
 	CALL(memfd_create), CALL(ftruncate),
-	CALL(uname),		/* libdevmapper, once */
 };
 
 #ifdef __SANITIZE_ADDRESS__

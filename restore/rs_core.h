@@ -71,6 +71,7 @@ struct rs_slot {
 	uint64_t asked_ns, end_ns, retry_ns, grace_ns;
 	int cancel_fd;			/* while it is built; else -1 */
 	char why[96];			/* it is to end; "" if not */
+	uint32_t code;			/* then: 0 if that is as wished */
 	unsigned nr_tries;
 };
 

@@ -47,7 +47,7 @@ rs_end_free(struct rs_slot *s)
 void
 rs_end_answer(struct rs_slot *s)
 {
-	struct dvm_proto m = { .type = DVM_PROTO_ENDED };
+	struct dvm_proto m = { .type = DVM_PROTO_ENDED, .code = s->code };
 
 	memcpy(m.name, s->note.name, sizeof(m.name));
 	(void)snprintf(m.text, sizeof(m.text), "%s", s->why);
@@ -150,11 +150,12 @@ rs_end_start(struct rs_slot *s)
 }
 
 void
-rs_end(struct rs_slot *s, const char *why)
+rs_end(struct rs_slot *s, uint32_t code, const char *why)
 {
 	if (s->why[0] != '\0')
 		return;
 	(void)snprintf(s->why, sizeof(s->why), "%s", why);
+	s->code = code;
 	s->end_ns = clock_now_ns();
 	if (s->busy) {
 		if (s->cancel_fd >= 0)

@@ -8,8 +8,9 @@
 
 #include "rs_core.h"
 
-/* Ends one, whatever it does now; `why` is told and logged.  May free it. */
-void rs_end(struct rs_slot *s, const char *why);
+/* Ends one, whatever it does now; `why` is told and logged, and whether it is
+ * what its client wanted (code 0).  May free it. */
+void rs_end(struct rs_slot *s, uint32_t code, const char *why);
 /* Begins to destroy one that is not busy and knows why. */
 void rs_end_start(struct rs_slot *s);
 /* After the answer: gives back what only the launch needed. */

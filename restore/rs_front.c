@@ -41,7 +41,7 @@ struct front {
 	struct event *accept;
 	struct client clients[CLIENTS_MAX];
 	unsigned nr_clients;
-	struct err *e;
+	bool core_ended;
 };
 
 static void
@@ -158,7 +158,8 @@ core_closed(void *arg, const struct err *why)
 {
 	struct front *f = arg;
 
-	(void)err_set(f->e, ERR_SYS, 0, "front: core: %.200s", why->msg);
+	(void)why;
+	f->core_ended = true;
 	(void)event_base_loopbreak(f->base);
 }
 
@@ -235,7 +236,7 @@ confine(const struct rs_front_params *p, struct err *e)
 {
 	const struct rs_confine_params cp = { .role = RS_CONFINE_FRONT,
 	    .uid = p->uid, .gid = p->gid, .parent = p->parent,
-	    .nr_files = CLIENTS_MAX + 32 };
+	    .nr_files = CLIENTS_MAX + 32, .leak_check = true };
 
 	return p->confine ? rs_confine(&cp, e) : 0;
 }
@@ -251,7 +252,6 @@ rs_front_run(const struct rs_front_params *p, struct err *e)
 	if (f == NULL)
 		return err_set(e, ERR_NOMEM, errno, "front");
 	f->p = p;
-	f->e = e;
 	if (confine(p, e) != 0)
 		return -1;
 	f->base = event_base_new();
@@ -263,7 +263,15 @@ rs_front_run(const struct rs_front_params *p, struct err *e)
 	if (f->core == NULL || f->accept == NULL ||
 	    event_add(f->accept, NULL) != 0)
 		return err_set(e, ERR_NOMEM, 0, "front: the event loop");
-	(void)err_set(e, ERR_SYS, 0, "front: the event loop");
 	(void)event_base_dispatch(f->base);
-	return -1;
+	if (!f->core_ended)
+		return err_set(e, ERR_SYS, 0, "front: the event loop");
+	for (unsigned i = 0; i < CLIENTS_MAX; i++)
+		if (f->clients[i].link != NULL)
+			client_free(&f->clients[i]);
+	event_free(f->accept);
+	rs_link_free(f->core);
+	event_base_free(f->base);
+	free(f);
+	return 0;
 }

@@ -18,7 +18,7 @@ struct rs_front_params {
 	bool confine;
 };
 
-/* Serves until core goes away; never returns 0. */
+/* Serves until core goes away. */
 int rs_front_run(const struct rs_front_params *p, struct err *e);
 
 #endif

@@ -331,7 +331,7 @@ rs_life_gone(struct rs_core *c, uint32_t client)
 			continue;
 		s->client = 0;
 		c->nr_answers++;	/* nobody is left to have one */
-		rs_end(s, "its client went away");
+		rs_end(s, 0, "its client went away");
 		return;
 	}
 }
@@ -370,6 +370,6 @@ rs_life_drain(struct rs_core *c)
 	c->draining = true;
 	for (s = TAILQ_FIRST(&c->slots); s != NULL; s = next) {
 		next = TAILQ_NEXT(s, entry);
-		rs_end(s, "the service ends");
+		rs_end(s, 1, "the service ends");
 	}
 }

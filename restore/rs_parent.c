@@ -255,9 +255,8 @@ reap(struct parent *a)
 			a->pids[role] = 0;
 			a->status[role] = status;
 			any = true;
-			if (!a->stopping)
-				(void)fprintf(stderr, "dvm-restored: %s %s: "
-				    "both roles begin anew\n",
+			if (!a->stopping || status != 0)
+				(void)fprintf(stderr, "dvm-restored: %s %s\n",
 				    role_names[role],
 				    describe_status(status, text));
 		}

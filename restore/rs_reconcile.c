@@ -6,6 +6,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,6 +28,7 @@
 struct reconcile {
 	const struct rs_env *env;
 	struct rs_survivors *kept;	/* NULL: nothing is */
+	bool unseen;		/* one may run that is not in `kept` */
 	unsigned nr_removed;
 	bool alive[DOMID_MAX];	/* a domain of this number exists */
 	char names[NAMES_BYTES];
@@ -37,8 +39,15 @@ struct reconcile {
 static int
 open_lock(const char *path, struct err *e)
 {
-	int fd = open(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+	const char *slash = strrchr(path, '/');
+	char dir[PATH_MAX];
+	int fd;
 
+	(void)snprintf(dir, sizeof(dir), "%.*s", slash == NULL ? 0 :
+	    (int)(slash - path), path);
+	if (dir[0] != '\0' && mkdir(dir, 0755) != 0 && errno != EEXIST)
+		return err_set(e, ERR_SYS, errno, "%s", dir);
+	fd = open(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
 	return fd >= 0 ? fd : err_set(e, ERR_SYS, errno, "cannot open '%s'",
 	    path);
 }
@@ -129,18 +138,20 @@ keep_domain(struct reconcile *r, const struct hv_domain_info *info)
 	struct err e;
 	int found;
 
-	if (kept == NULL || info->shutdown)
+	if (kept == NULL || info->shutdown || info->dying)
 		return 0;
 	found = rs_note_read(r->env, info->domid, &note, &e);
 	if (found <= 0) {
 		if (found < 0)
 			failed(r, &e);
+		r->unseen = r->unseen || found < 0;
 		return found < 0;
 	}
 	more = reallocarray(kept->all, kept->nr + 1, sizeof(*more));
 	if (more == NULL) {
 		(void)err_set(&e, ERR_NOMEM, errno, "%s", note.name);
 		failed(r, &e);
+		r->unseen = true;
 		return 1;
 	}
 	kept->all = more;
@@ -167,12 +178,15 @@ remove_domains(struct reconcile *r)
 		nr = hv->ops->list(hv, first, infos, LIST_BATCH, &e);
 		if (nr < 0)
 			failed(r, &e);
+		r->unseen = r->unseen || nr < 0;
 		for (int i = 0; i < nr; i++) {
 			first = infos[i].domid + 1;
 			if (infos[i].domid < DOMID_MAX)
 				r->alive[infos[i].domid] = true;
+			/* A dying one may need its nodes gone to be dead:
+			 * a backend holds its frames. */
 			if (memcmp(infos[i].uuid, IDENT_UUID_DISP, 4) == 0 &&
-			    !infos[i].dying && !keep_domain(r, &infos[i]))
+			    !keep_domain(r, &infos[i]))
 				remove_domain(r, infos[i].domid,
 				    infos[i].uuid);
 		}
@@ -304,11 +318,13 @@ rs_reconcile(const struct rs_env *env, struct rs_survivors *kept,
 	r->kept = kept;
 	r->e = e;
 	remove_domains(r);
-	/* If not all could be listed, one that lives would look dead. */
+	/* If not all could be seen, one that lives would look dead. */
 	if (r->rc == 0)
 		remove_nodes(r);
-	remove_devices(r, IDENT_DM_DISP, false);
-	remove_devices(r, IDENT_DM_BASE, true);
+	if (!r->unseen) {
+		remove_devices(r, IDENT_DM_DISP, false);
+		remove_devices(r, IDENT_DM_BASE, true);
+	}
 	*nr_removed = r->nr_removed;
 	rc = r->rc;
 	free(r);

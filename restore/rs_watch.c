@@ -12,22 +12,26 @@
 #include "rs_watch.h"
 
 #define LIST_BATCH 64
+#define CRASHED 3u		/* SHUTDOWN_crash */
 
-/* Why it no longer runs; NULL if it does. */
+/* Why it no longer runs; NULL if it does.  *code 0: it ended by itself. */
 static const char *
-death_of(const struct rs_slot *s, const struct hv_domain_info *infos, int nr)
+death_of(const struct rs_slot *s, const struct hv_domain_info *infos, int nr,
+    uint32_t *code)
 {
+	*code = 0;
 	for (int i = 0; i < nr; i++) {
 		if (infos[i].domid != s->domain.domid ||
 		    memcmp(infos[i].uuid, s->domain.uuid, HV_UUID_BYTES) != 0)
 			continue;
 		if (infos[i].dying)
-			return "somebody else destroyed it";
+			break;
 		if (!infos[i].shutdown)
 			return NULL;
-		return infos[i].shutdown_reason == 3 ? "its system crashed" :
-		    "its system shut down";
+		*code = infos[i].shutdown_reason == CRASHED;
+		return *code ? "its system crashed" : "its system shut down";
 	}
+	*code = 1;
 	return "somebody else destroyed it";
 }
 
@@ -67,6 +71,7 @@ rs_watch(struct rs_core *c)
 	struct rs_slot *s, *next;
 	struct hv_domain_info *infos;
 	const char *why;
+	uint32_t code = 0;
 	int nr;
 
 	infos = list_domains(c, &nr);
@@ -79,13 +84,13 @@ rs_watch(struct rs_core *c)
 		}
 		if (s->state != DVM_PROTO_STATE_RUNNING)
 			continue;
-		why = infos != NULL ? death_of(s, infos, nr) : NULL;
+		why = infos != NULL ? death_of(s, infos, nr, &code) : NULL;
 		if (s->note.until_ns != 0 && s->note.until_ns <= now)
 			why = "its time is over";
 		if (s->grace_ns != 0 && s->grace_ns <= now)
 			why = "nobody came back for it";
 		if (why != NULL)
-			rs_end(s, why);
+			rs_end(s, code, why);
 	}
 	free(infos);
 	rs_life_dispatch(c);

@@ -395,7 +395,8 @@ make_world(void)
 {
 	AUTO_FD fd = -1;
 
-	(void)snprintf(world.dir, sizeof(world.dir), "/tmp/t_rs_confine.XXXXXX");
+	(void)snprintf(world.dir, sizeof(world.dir), "/tmp/t_rs_confine.%s",
+	    "XXXXXX");
 	if (mkdtemp(world.dir) == NULL || chmod(world.dir, 0755) != 0)
 		return false;
 	(void)snprintf(world.file, sizeof(world.file), "%s/file", world.dir);

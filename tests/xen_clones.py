@@ -113,7 +113,7 @@ def launch(store, name, count):
     return seen, f"({died} more died of a triple fault) {said}"
 
 
-def launch_once(store, name, count, destroy_after=20):
+def launch_once(store, name, count, destroy_after=4):
     with subprocess.Popen(
             ["dvm-restored", "--once", name, "--json", "-n", str(count),
              "--destroy-after", str(destroy_after)],
