@@ -279,7 +279,8 @@ main(int argc, char **argv)
 				.backend_timeout_ms = 10000,
 			},
 		},
-		.core = { .nr_builders = nr_cpus, .grace_s = 60, .confine = true },
+		.core = { .nr_builders = nr_cpus, .grace_s = 60,
+		    .confine = true },
 		.front = { .confine = true },
 		.service = {
 			.socket_path = DVM_PROTO_SOCKET,

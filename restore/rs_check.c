@@ -23,6 +23,9 @@
 #define LIST_BATCH 64
 #define NAMES_BYTES (1u << 20)
 
+static void find(struct rs_check *k, const char *fmt, va_list ap)
+    __attribute__((format(printf, 2, 0)));
+
 static void
 find(struct rs_check *k, const char *fmt, va_list ap)
 {

@@ -19,6 +19,7 @@
 #include "rs_nodes.h"
 
 #define UNDO_TIMEOUT_MS 30000
+#define NODES_AGAIN_MS 500
 
 _Static_assert(RS_STAGES == DVM_PROTO_STAGES, "stages have names");
 
@@ -266,51 +267,87 @@ rs_launch_finish(struct rs_domain *d)
 	d->load = NULL;
 }
 
-/* If `xl destroy` was faster the domid may be somebody else's by now, and then
- * so are the nodes. */
+/* ERR_BUSY while Xen still has it.  If `xl destroy` was faster the domid may be
+ * somebody else's by now, and then so are the nodes. */
 static int
 destroy_domain(const struct rs_env *env, struct rs_domain *d, struct err *e)
 {
+	const struct hv_ops *ops = env->hv->ops;
 	struct hv_domain_info info;
 	int found;
 
 	if (!d->created)
 		return 0;
-	found = env->hv->ops->info(env->hv, d->domid, &info, e);
-	if (found < 0)
-		return -1;
-	if (found == 1 && memcmp(info.uuid, d->uuid, sizeof(d->uuid)) != 0)
+	found = ops->info(env->hv, d->domid, &info, e);
+	if (found == 1 && memcmp(info.uuid, d->uuid, sizeof(d->uuid)) != 0) {
 		d->in_store = false;
-	else if (found == 1 && env->hv->ops->destroy(env->hv, d->domid,
-	    e) != 0)
-		return -1;
-	d->created = false;
-	return 0;
+		found = 0;
+	}
+	if (found == 1 && !info.dying) {
+		if (ops->destroy(env->hv, d->domid, e) != 0)
+			return -1;
+		found = ops->info(env->hv, d->domid, &info, e);
+	}
+	d->created = found != 0;
+	if (found == 1)
+		(void)err_set(e, ERR_BUSY, 0, "Xen does not let go of domain "
+		    "%u yet", d->domid);
+	return found == 0 ? 0 : -1;
+}
+
+static int
+remove_nodes(const struct rs_env *env, const struct rs_domain *d,
+    struct err *e)
+{
+	struct rs_nodes_trees trees;
+
+	rs_nodes_trees(d, &trees);
+	return env->store->ops->remove(env->store, trees.paths,
+	    RS_NODES_TREES, e);
+}
+
+/* Each step is tried whatever became of the one before it; the first error is
+ * told. */
+static int
+destroy_once(const struct rs_env *env, struct rs_domain *d, bool with_nodes,
+    struct err *e)
+{
+	struct err later;
+	int rc = destroy_domain(env, d, e);
+
+	if (with_nodes && d->in_store &&
+	    remove_nodes(env, d, rc == 0 ? e : &later) != 0)
+		rc = -1;
+	for (uint32_t i = 0; i < d->nr_vbds; i++)
+		if (env->disk->ops->remove(env->disk, &d->vbds[i].cow,
+		    rc == 0 ? e : &later) != 0)
+			rc = -1;
+	return rc;
 }
 
 int
 rs_launch_destroy(const struct rs_env *env, struct rs_domain *d,
     unsigned timeout_ms, struct err *e)
 {
-	uint64_t deadline = clock_now_ns() + timeout_ms * CLOCK_MS;
-	struct rs_nodes_trees trees;
-	struct err later;
+	const struct timespec pause = { .tv_nsec = 5 * CLOCK_MS };
+	uint64_t now = clock_now_ns(), nodes_ns = 0;
+	uint64_t deadline = now + timeout_ms * CLOCK_MS;
 	int rc;
 
 	rs_launch_finish(d);
-	/* Each step is tried whatever became of the one before it. */
-	rc = destroy_domain(env, d, e);
-	if (d->in_store) {
-		rs_nodes_trees(d, &trees);
-		if (env->store->ops->remove(env->store, trees.paths,
-		    RS_NODES_TREES, rc == 0 ? e : &later) != 0)
-			rc = -1;
-		else
-			d->in_store = false;
+	/* A backend that was about to connect writes its nodes anew, and then
+	 * keeps the disk and the domain's frames: they are removed again. */
+	while ((rc = destroy_once(env, d, now >= nodes_ns, e)) != 0 &&
+	    e->code == ERR_BUSY && now < deadline) {
+		if (now >= nodes_ns)
+			nodes_ns = now + NODES_AGAIN_MS * CLOCK_MS;
+		(void)nanosleep(&pause, NULL);
+		now = clock_now_ns();
 	}
-	for (uint32_t i = 0; i < d->nr_vbds; i++)
-		if (disk_end(env->disk, &d->vbds[i].cow, deadline,
-		    rc == 0 ? e : &later) != 0)
-			rc = -1;
+	/* What the backend has said at last. */
+	if (rc == 0 && d->in_store && d->nr_vbds > 0)
+		rc = remove_nodes(env, d, e);
+	if (rc == 0)
+		d->in_store = false;
 	return rc;
 }

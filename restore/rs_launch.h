@@ -65,7 +65,8 @@ void rs_launch_finish(struct rs_domain *d);
 
 /* Ends the disposable and gives everything back: domain, nodes, disks.
  * Idempotent: call again if it failed.  Waits for the backends to let go of
- * the disks, timeout_ms at most. */
+ * the disks and for Xen to let go of the domain, timeout_ms at most: then
+ * ERR_BUSY. */
 int rs_launch_destroy(const struct rs_env *env, struct rs_domain *d,
     unsigned timeout_ms, struct err *e);
 

@@ -205,7 +205,9 @@ rs_nodes_trees(const struct rs_domain *d, struct rs_nodes_trees *t)
 	(void)snprintf(t->text[0], sizeof(t->text[0]), "/libxl/%u", d->domid);
 	(void)snprintf(t->text[1], sizeof(t->text[1]),
 	    "/local/domain/0/backend/vbd/%u", d->domid);
-	(void)snprintf(t->text[2], sizeof(t->text[2]), "/local/domain/%u",
+	(void)snprintf(t->text[2], sizeof(t->text[2]),
+	    "/local/domain/0/error/backend/vbd/%u", d->domid);
+	(void)snprintf(t->text[3], sizeof(t->text[3]), "/local/domain/%u",
 	    d->domid);
 	for (int i = 0; i < RS_NODES_TREES; i++)
 		t->paths[i] = t->text[i];

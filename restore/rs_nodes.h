@@ -20,7 +20,7 @@ struct rs_nodes {
 
 /* The trees of a domain, to remove when it is gone; the one with its name last,
  * by which what is left is found. */
-#define RS_NODES_TREES 3
+#define RS_NODES_TREES 4
 struct rs_nodes_trees {
 	char text[RS_NODES_TREES][96];
 	const char *paths[RS_NODES_TREES];

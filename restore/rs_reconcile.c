@@ -23,7 +23,7 @@
 #define DOMID_MAX 0x7ff0u	/* DOMID_FIRST_RESERVED */
 #define NAMES_BYTES (1u << 20)	/* of all nodes or devices at once */
 #define DESTROY_MS 30000u
-#define BUSY_NS (30 * CLOCK_SECOND)
+#define BUSY_NS (10 * CLOCK_SECOND)
 
 struct reconcile {
 	const struct rs_env *env;

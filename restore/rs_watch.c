@@ -85,9 +85,10 @@ rs_watch(struct rs_core *c)
 		if (s->state != DVM_PROTO_STATE_RUNNING)
 			continue;
 		why = infos != NULL ? death_of(s, infos, nr, &code) : NULL;
-		if (s->note.until_ns != 0 && s->note.until_ns <= now)
+		if (why == NULL && s->note.until_ns != 0 &&
+		    s->note.until_ns <= now)
 			why = "its time is over";
-		if (s->grace_ns != 0 && s->grace_ns <= now)
+		if (why == NULL && s->grace_ns != 0 && s->grace_ns <= now)
 			why = "nobody came back for it";
 		if (why != NULL)
 			rs_end(s, code, why);
