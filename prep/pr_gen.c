@@ -45,6 +45,27 @@ pr_gen_template_name(const char *untrusted_arg, char *name, size_t cap,
 	return 0;
 }
 
+int
+pr_gen_is_template(const char *state_dir, const char *entry)
+{
+	static const char *const signs[] = { "current", "lock" };
+	char path[PATH_MAX], name[PR_GEN_NAME_MAX + 1];
+	struct err ignored;
+	struct stat st;
+	int n;
+
+	if (pr_gen_template_name(entry, name, sizeof(name), &ignored) != 0 ||
+	    strcmp(name, entry) != 0)
+		return 0;
+	for (size_t i = 0; i < 2; i++) {
+		n = snprintf(path, sizeof(path), "%s/%s/%s", state_dir, name,
+		    signs[i]);
+		if (n > 0 && (size_t)n < sizeof(path) && lstat(path, &st) == 0)
+			return 1;
+	}
+	return 0;
+}
+
 static int
 read_host_key(int fd, const char *path, uint8_t key[SF_KEY_BYTES],
     struct err *e)

@@ -36,6 +36,10 @@ struct pr_gen {
 int pr_gen_template_name(const char *untrusted_arg, char *name, size_t cap,
     struct err *e);
 
+/* Is the state directory's entry a template: a name that one may have, and
+ * dvm-prepare was run on it? */
+int pr_gen_is_template(const char *state_dir, const char *entry);
+
 /* Reads the host key; with create, makes it if there is none. */
 int pr_gen_host_key(const char *state_dir, int create,
     uint8_t key[SF_KEY_BYTES], struct err *e);

@@ -5,12 +5,10 @@
  */
 #include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "clock.h"
 #include "rs_ask.h"
@@ -24,6 +22,7 @@ struct status {
 	struct rs_core *core;
 	uint32_t client;
 	struct rs_held *held[TEMPLATES_MAX];	/* in use by us */
+	bool is_stale[TEMPLATES_MAX];		/* of those */
 	unsigned nr_held, nr;
 	struct dvm_proto templates[TEMPLATES_MAX];
 };
@@ -58,10 +57,13 @@ look_at(struct status *st, const struct rs_env *env, const char *name,
 	for (i = 0; i < st->nr_held; i++)
 		if (strcmp(st->held[i]->name, name) == 0)
 			break;
-	if (i < st->nr_held && rs_template_check(&st->held[i]->t,
-	    p.state_dir, &e) == 0) {
-		describe(&st->held[i]->t, m);
-		return;
+	if (i < st->nr_held) {
+		st->is_stale[i] = rs_template_check(&st->held[i]->t,
+		    p.state_dir, &e) != 0;
+		if (!st->is_stale[i]) {
+			describe(&st->held[i]->t, m);
+			return;
+		}
 	}
 	t = malloc(sizeof(*t));
 	if (t == NULL)
@@ -83,20 +85,13 @@ run_status(struct rs_job *job, const struct rs_env *env)
 	struct status *st = of(job);
 	const char *state_dir = st->core->p->state_dir;
 	DIR *dir = opendir(state_dir);
-	char path[PATH_MAX], name[PR_GEN_NAME_MAX + 1];
 	struct dirent *entry;
-	struct err ignored;
 
 	while (dir != NULL && st->nr < TEMPLATES_MAX &&
-	    (entry = readdir(dir)) != NULL) {
-		(void)snprintf(path, sizeof(path), "%s/%s/lock", state_dir,
-		    entry->d_name);
-		/* What dvm-prepare was once run on. */
-		if (faccessat(AT_FDCWD, path, F_OK, 0) == 0 &&
-		    pr_gen_template_name(entry->d_name, name, sizeof(name),
-		    &ignored) == 0)
-			look_at(st, env, name, &st->templates[st->nr++]);
-	}
+	    (entry = readdir(dir)) != NULL)
+		if (pr_gen_is_template(state_dir, entry->d_name))
+			look_at(st, env, entry->d_name,
+			    &st->templates[st->nr++]);
 	if (dir != NULL)
 		(void)closedir(dir);
 }
@@ -163,8 +158,11 @@ done_status(struct rs_job *job, void *arg)
 	}
 	answer_counters(c, st->client);
 	rs_core_answer(c, st->client, &done);
-	for (unsigned i = 0; i < st->nr_held; i++)
+	for (unsigned i = 0; i < st->nr_held; i++) {
+		if (st->is_stale[i])
+			rs_held_is_stale(st->held[i]);
 		rs_held_release(st->held[i]);
+	}
 	free(st);
 	c->nr_status--;
 	rs_ask_progress(c);

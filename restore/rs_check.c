@@ -258,21 +258,18 @@ check_templates(struct rs_check *k)
 {
 	unsigned before = k->nr_findings;
 	DIR *dir = opendir(k->state_dir);
-	char path[PATH_MAX], name[PR_GEN_NAME_MAX + 1];
+	char path[PATH_MAX];
 	struct dirent *entry;
-	struct err ignored;
 
 	if (dir == NULL)
 		found(k, "%s: %s", k->state_dir, strerror(errno));
 	while (dir != NULL && (entry = readdir(dir)) != NULL) {
-		(void)snprintf(path, sizeof(path), "%s/%s/lock", k->state_dir,
-		    entry->d_name);
-		if (pr_gen_template_name(entry->d_name, name, sizeof(name),
-		    &ignored) != 0 || faccessat(AT_FDCWD, path, F_OK, 0) != 0)
+		if (!pr_gen_is_template(k->state_dir, entry->d_name))
 			continue;
-		*strrchr(path, '/') = '\0';
+		(void)snprintf(path, sizeof(path), "%s/%s", k->state_dir,
+		    entry->d_name);
 		check_temporary(k, path);
-		check_current(k, name);
+		check_current(k, entry->d_name);
 	}
 	if (dir != NULL)
 		(void)closedir(dir);

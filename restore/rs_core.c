@@ -237,29 +237,31 @@ start_events(struct loop *l, struct err *e)
 	return l->c.link != NULL ? 0 : -1;
 }
 
-/* What an earlier core left is found before the first request is read. */
-static void
-reconcile(struct rs_core *c)
+/* What an earlier core left is found before the first request is read.  Who is
+ * overlooked would run on unknown: rather no start than that. */
+static int
+reconcile(struct rs_core *c, struct err *e)
 {
 	unsigned nr_removed, nr = 0, tries = 0;
-	struct err e;
 	int rc;
 
-	/* Who is overlooked now runs on unknown: once more, unless it took
-	 * its time already. */
 	do {
 		free(c->survivors.all);
 		free(c->survivors.bases);
 		c->survivors = (struct rs_survivors){ .all = NULL };
-		rc = rs_reconcile(&c->env, &c->survivors, &nr_removed, &e);
+		rc = rs_reconcile(&c->env, &c->survivors, &nr_removed, e);
 		if (rc != 0)
-			rs_report_event(&c->report, "%s", e.msg);
+			rs_report_event(&c->report, "%s", e->msg);
 		nr += nr_removed;
-	} while (rc != 0 && e.code != ERR_BUSY && ++tries < RECONCILE_TRIES);
+		/* What is busy has had its time. */
+	} while (rc != 0 && e->code != ERR_BUSY && ++tries < RECONCILE_TRIES);
 	if (nr > 0)
 		rs_report_event(&c->report, "removed %u domains, nodes or "
 		    "devices that an earlier service left", nr);
+	if (c->survivors.unseen)
+		return err_prefix(e, "core: not all disposables can be seen");
 	rs_life_adopt(c);
+	return 0;
 }
 
 static void
@@ -315,9 +317,9 @@ rs_core_run(const struct rs_core_params *p, struct err *e)
 	/* Handles first, then confinement, then threads, which inherit it. */
 	rc = -1;
 	if (open_hosts(&l->hosts, p, e) != 0 || confine(p, e) != 0 ||
-	    start_workers(l, e) != 0 || start_events(l, e) != 0)
+	    start_workers(l, e) != 0 || start_events(l, e) != 0 ||
+	    reconcile(&l->c, e) != 0)
 		goto out;
-	reconcile(&l->c);
 	l->c.nr_files = rs_core_count_files();
 	rs_held_open_all(&l->c);
 	if (write(p->ready_fd, "", 1) != 1) {

@@ -3,12 +3,10 @@
  * Opening and closing generations, by workers.  Runs in core.
  */
 #include <dirent.h>
-#include <fcntl.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "clock.h"
 #include "rs_held.h"
@@ -134,17 +132,10 @@ rs_held_open_all(struct rs_core *c)
 {
 	DIR *dir = opendir(c->p->state_dir);
 	struct dirent *entry;
-	char path[PATH_MAX], name[PR_GEN_NAME_MAX + 1];
-	struct err ignored;
 
-	while (dir != NULL && (entry = readdir(dir)) != NULL) {
-		(void)snprintf(path, sizeof(path), "%s/%s/current",
-		    c->p->state_dir, entry->d_name);
-		if (faccessat(AT_FDCWD, path, F_OK, 0) == 0 &&
-		    pr_gen_template_name(entry->d_name, name, sizeof(name),
-		    &ignored) == 0)
-			(void)rs_held_get(c, name);
-	}
+	while (dir != NULL && (entry = readdir(dir)) != NULL)
+		if (pr_gen_is_template(c->p->state_dir, entry->d_name))
+			(void)rs_held_get(c, entry->d_name);
 	if (dir != NULL)
 		(void)closedir(dir);
 }

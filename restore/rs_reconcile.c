@@ -325,6 +325,8 @@ rs_reconcile(const struct rs_env *env, struct rs_survivors *kept,
 		remove_devices(r, IDENT_DM_DISP, false);
 		remove_devices(r, IDENT_DM_BASE, true);
 	}
+	if (kept != NULL)
+		kept->unseen = r->unseen;
 	*nr_removed = r->nr_removed;
 	rc = r->rc;
 	free(r);

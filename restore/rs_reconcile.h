@@ -27,6 +27,7 @@ struct rs_survivor {
 };
 
 struct rs_survivors {
+	bool unseen;		/* there may be more: not all could be seen */
 	struct rs_survivor *all;	/* nr of them; caller frees */
 	size_t nr;
 	/* Names of the bases that their disks stand on, each NUL-terminated;

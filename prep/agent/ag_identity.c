@@ -74,6 +74,8 @@ make_hosts(char hosts[HOSTS_BYTES])
 		}
 		from += len;
 	}
+	if (to > hosts && to[-1] != '\n')
+		*to++ = '\n';
 	to = stpcpy(to, "127.0.1.1\t");
 	memset(to, '\n', LAUNCH_PAGE_NAME_BYTES);
 	return (size_t)(to - hosts) + LAUNCH_PAGE_NAME_BYTES;
