@@ -133,10 +133,15 @@ launch_failed(struct rs_slot *s, const struct err *e)
 		return;
 	}
 	if (s->why[0] == '\0') {
+		/* What the guest said is its client's to read, not the log's. */
+		bool is_guests = e->code == ERR_INPUT &&
+		    s->timings.end_ns[RS_STAGE_UNPAUSE] != 0;
+
 		c->report.counters[DVM_PROTO_LAUNCH_FAILED]++;
 		rs_report_event(&c->report, "%s: launch of template %s for "
 		    "uid %u failed: %s", s->domain.name, s->note.template_name,
-		    s->note.uid, e->msg);
+		    s->note.uid, is_guests ? "its agent did not answer as it "
+		    "should" : e->msg);
 		rs_core_fail(c, s->client, e);
 		s->client = 0;
 		(void)snprintf(s->why, sizeof(s->why), "its launch failed");
