@@ -133,7 +133,7 @@ launch_failed(struct rs_slot *s, const struct err *e)
 		return;
 	}
 	if (s->why[0] == '\0') {
-		/* What the guest said is its client's to read, not the log's. */
+		/* What the guest said is for its client, not the log. */
 		bool is_guests = e->code == ERR_INPUT &&
 		    s->timings.end_ns[RS_STAGE_UNPAUSE] != 0;
 

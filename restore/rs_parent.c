@@ -31,9 +31,8 @@
 #define LOCK_WAIT_NS (10 * CLOCK_SECOND)
 #define LISTEN_BACKLOG 128
 #define LISTEN_FD_FIRST 3	/* SD_LISTEN_FDS_START */
-/* Roles that live shorter died of their start: wait, and at last give up. */
-#define SHORT_LIFE_NS (10 * CLOCK_SECOND)
-#define SHORT_LIVES_MAX 10u
+/* Roles that die before they are ready, in a row: then somebody must look. */
+#define BAD_STARTS_MAX 10u
 
 enum { FRONT, CORE, NR_ROLES };
 static const char *const role_names[NR_ROLES] = { "front", "core" };
@@ -46,7 +45,7 @@ struct parent {
 	int status[NR_ROLES];
 	uid_t uid;
 	gid_t gid;
-	bool stopping;
+	bool ready, stopping;
 };
 
 /* sd_notify(3)'s protocol: one datagram. */
@@ -296,6 +295,7 @@ wait_event(struct parent *a)
 		return false;
 	if (fds[1].revents != 0) {
 		if (read(a->ready_fd, &byte, 1) == 1) {
+			a->ready = true;
 			(void)fprintf(stderr, "dvm-restored: ready\n");
 			notify("READY=1");
 		}
@@ -319,11 +319,10 @@ static int
 supervise(struct parent *a, struct err *e)
 {
 	const struct timespec pause = { .tv_nsec = 200 * CLOCK_MS };
-	unsigned nr_short = 0;
+	unsigned nr_bad = 0;
 
 	for (;;) {
-		uint64_t began = clock_now_ns();
-
+		a->ready = false;
 		if (start(a, e) != 0)
 			return -1;
 		while (!wait_event(a))
@@ -336,12 +335,11 @@ supervise(struct parent *a, struct err *e)
 			    "does the rest");
 		}
 		kill_roles(a);
-		nr_short = clock_now_ns() - began < SHORT_LIFE_NS ?
-		    nr_short + 1 : 0;
-		if (nr_short == SHORT_LIVES_MAX)
+		nr_bad = a->ready ? 0 : nr_bad + 1;
+		if (nr_bad == BAD_STARTS_MAX)
 			return err_set(e, ERR_SYS, 0, "%u starts in a row have "
-			    "failed: the lines above say why", nr_short);
-		if (nr_short > 1)
+			    "failed: the lines above say why", nr_bad);
+		if (nr_bad > 0)
 			(void)nanosleep(&pause, NULL);
 	}
 }
@@ -355,8 +353,11 @@ open_signals(struct err *e)
 	(void)sigemptyset(&set);
 	(void)sigaddset(&set, SIGINT);
 	(void)sigaddset(&set, SIGTERM);
+	(void)sigaddset(&set, SIGHUP);
 	(void)sigaddset(&set, SIGCHLD);
 	(void)sigprocmask(SIG_BLOCK, &set, NULL);
+	/* For the roles too: a log that nobody reads is no reason to die. */
+	(void)signal(SIGPIPE, SIG_IGN);
 	fd = signalfd(-1, &set, SFD_CLOEXEC);
 	return fd >= 0 ? fd : err_set(e, ERR_SYS, errno, "signalfd");
 }
