@@ -102,7 +102,9 @@ dvm_ask_show(uint16_t type, bool again, dvm_ask_show_fn *show,
 	struct dvm_answers now, before = { .all = NULL };
 	int rc;
 
-	if (dvm_ask(&request, DVM_ASK_TIMEOUT_S, &now, e) != 0)
+	/* A check waits until nothing is on its way. */
+	if (dvm_ask(&request, type == DVM_PROTO_CHECK ? DVM_ASK_CHECK_S :
+	    DVM_ASK_TIMEOUT_S, &now, e) != 0)
 		return -1;
 	for (;;) {
 		rc = show(args, &now, &before, e);

@@ -18,6 +18,7 @@ struct dvm_answers {
 };
 
 #define DVM_ASK_TIMEOUT_S 10
+#define DVM_ASK_CHECK_S 60
 
 /* Fills *answers, to be given back with dvm_ask_free(); nothing is held if
  * it fails.  Errors as dvm_link's. */

@@ -14,6 +14,7 @@
 #include "rs_ask_status.h"
 #include "rs_check.h"
 #include "rs_end.h"
+#include "rs_held.h"
 #include "rs_life.h"
 
 #define FILES_EACH 2u		/* a held template has its savefile open */
@@ -26,6 +27,7 @@ struct rs_ask_check {
 	uint32_t client;
 	uint64_t asked_ns;
 	bool running;
+	unsigned nr_files;	/* open, right after it */
 	struct rs_domain *live;
 	char (*bases)[DISK_NAME_MAX];
 	struct rs_check check;
@@ -145,6 +147,7 @@ run_check(struct rs_job *job, const struct rs_env *env)
 	    offsetof(struct rs_ask_check, job));
 
 	rs_check(&k->check, env);
+	k->nr_files = rs_core_count_files();
 }
 
 static void
@@ -163,7 +166,6 @@ check_self(struct rs_ask_check *k)
 {
 	struct rs_core *c = k->core;
 	uint64_t nr_open = 1;		/* the check itself */
-	unsigned nr_files = rs_core_count_files();
 	unsigned nr_right = c->nr_files;
 	const struct rs_kill *kill;
 	const struct rs_slot *s;
@@ -179,9 +181,9 @@ check_self(struct rs_ask_check *k)
 	    (unsigned long long)c->nr_requests,
 	    (unsigned long long)c->nr_answers, (unsigned long long)nr_open);
 	TAILQ_FOREACH(h, &c->held, entry)
-		nr_right += FILES_EACH;
-	rs_check_that(&k->check, nr_files <= nr_right, "the service has %u "
-	    "descriptors open, %u are right", nr_files, nr_right);
+		nr_right += h->is_open ? FILES_EACH : 0;
+	rs_check_that(&k->check, k->nr_files <= nr_right, "the service has "
+	    "%u descriptors open, %u are right", k->nr_files, nr_right);
 }
 
 static void
@@ -240,17 +242,12 @@ static bool
 is_quiet(const struct rs_core *c)
 {
 	const struct rs_slot *s;
-	const struct rs_held *h;
 
 	TAILQ_FOREACH(s, &c->slots, entry) {
 		if (s->busy)
 			return false;
 	}
-	TAILQ_FOREACH(h, &c->held, entry) {
-		if (h->busy)
-			return false;
-	}
-	return !c->sweeping;
+	return !rs_held_any_busy(c) && !c->sweeping && c->nr_status == 0;
 }
 
 /* Nothing is on its way any more: look. */
@@ -288,8 +285,14 @@ check_asked(struct rs_core *c, const struct dvm_proto *m)
 	struct rs_ask_check *k = NULL;
 	struct err e;
 
-	if (c->check != NULL)
+	/* While it looks nothing begins or ends. */
+	if (m->uid != 0)
+		(void)err_set(&e, ERR_AUTH, 0, "only root may check the "
+		    "invariants");
+	else if (c->check != NULL)
 		(void)err_set(&e, ERR_BUSY, 0, "another check is under way");
+	else if (c->draining)
+		(void)err_set(&e, ERR_BUSY, 0, "the service is ending");
 	else if ((k = calloc(1, sizeof(*k))) == NULL)
 		(void)err_set(&e, ERR_NOMEM, errno, "the check");
 	if (k == NULL) {
@@ -312,9 +315,23 @@ rs_ask_progress(struct rs_core *c)
 }
 
 void
+rs_ask_drop_check(struct rs_core *c)
+{
+	struct rs_ask_check *k = c->check;
+	struct err e;
+
+	if (k == NULL || k->running)
+		return;
+	(void)err_set(&e, ERR_BUSY, 0, "launches or destroys are under way, or "
+	    "the service is ending: try again");
+	rs_core_fail(c, k->client, &e);
+	free_check(k);
+}
+
+void
 rs_ask_tick(struct rs_core *c)
 {
-	struct rs_ask_check *check = c->check;
+	const struct rs_ask_check *check = c->check;
 	struct rs_kill *k = TAILQ_FIRST(&c->kills);
 	uint64_t now = clock_now_ns();
 	struct err e;
@@ -327,12 +344,9 @@ rs_ask_tick(struct rs_core *c)
 		TAILQ_REMOVE(&c->kills, k, entry);
 		free(k);
 	}
-	if (check != NULL && !check->running &&
-	    check->asked_ns + QUIET_WAIT_NS < now) {
-		(void)err_set(&e, ERR_BUSY, 0, "launches or destroys have been "
-		    "under way for 30 s");
-		rs_core_fail(c, check->client, &e);
-		free_check(check);
+	if (check != NULL && check->asked_ns + QUIET_WAIT_NS < now) {
+		rs_ask_drop_check(c);
+		rs_life_dispatch(c);
 	}
 }
 

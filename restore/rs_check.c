@@ -214,17 +214,20 @@ check_temporary(struct rs_check *k, const char *template_dir)
 	struct dirent *entry;
 	AUTO_FD fd = -1;
 
-	(void)snprintf(path, sizeof(path), "%s/lock", template_dir);
-	fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-	if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) != 0) {
-		if (dir != NULL)
-			(void)closedir(dir);
-		return;
+	while (dir != NULL && (entry = readdir(dir)) != NULL) {
+		if (strncmp(entry->d_name, "tmp-", 4) != 0)
+			continue;
+		/* Taken only now: it would refuse a dvm-prepare. */
+		if (fd < 0) {
+			(void)snprintf(path, sizeof(path), "%s/lock",
+			    template_dir);
+			fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+			if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) != 0)
+				break;
+		}
+		found(k, "%.100s/%.100s is left of a preparation",
+		    template_dir, entry->d_name);
 	}
-	while (dir != NULL && (entry = readdir(dir)) != NULL)
-		if (strncmp(entry->d_name, "tmp-", 4) == 0)
-			found(k, "%.100s/%.100s is left of a preparation",
-			    template_dir, entry->d_name);
 	if (dir != NULL)
 		(void)closedir(dir);
 }

@@ -88,12 +88,22 @@ static void
 message(void *arg, const struct dvm_proto *m)
 {
 	struct loop *l = arg;
+	struct dvm_proto request = *m;
+	struct err e;
 
+	if (m->client == 0)
+		return;
 	if (m->type == DVM_PROTO_GONE) {
 		rs_life_gone(&l->c, m->client);
 		return;
 	}
 	l->c.nr_requests++;
+	/* Front has looked; one that was taken over has not. */
+	request.client = request.uid = 0;
+	if (dvm_proto_check_request(&request, &e) != 0) {
+		rs_core_fail(&l->c, m->client, &e);
+		return;
+	}
 	if (m->type == DVM_PROTO_RUN)
 		rs_life_run(&l->c, m);
 	else if (m->type == DVM_PROTO_ATTACH)
@@ -108,6 +118,8 @@ front_closed(void *arg, const struct err *why)
 {
 	struct loop *l = arg;
 
+	if (l->c.draining)
+		return;			/* nobody is left to tell: go on */
 	l->rc = err_set(l->e, ERR_SYS, 0, "core: front: %.200s", why->msg);
 	(void)event_base_loopbreak(l->c.base);
 }
@@ -115,7 +127,8 @@ front_closed(void *arg, const struct err *why)
 static void
 stop_if_drained(struct loop *l)
 {
-	if (l->c.draining && TAILQ_EMPTY(&l->c.slots))
+	if (l->c.draining && TAILQ_EMPTY(&l->c.slots) &&
+	    !rs_held_any_busy(&l->c) && !l->c.sweeping)
 		(void)event_base_loopbreak(l->c.base);
 }
 
@@ -214,7 +227,7 @@ start_events(struct loop *l, struct err *e)
 	    .tv_usec = RS_WATCH_MS * 1000 };
 	struct event_base *b = event_base_new();
 	const struct rs_link_params lp = { .fd = l->c.p->link_fd,
-	    .queue_max = LINK_QUEUE, .arg = l,
+	    .queue_max = LINK_QUEUE, .read_below = LINK_QUEUE / 2, .arg = l,
 	    .ops = { .message = message, .closed = front_closed } };
 
 	l->c.base = b;

@@ -98,7 +98,7 @@ struct rs_core {
 	TAILQ_HEAD(, rs_kill) kills;
 	struct rs_survivors survivors;
 	struct rs_job sweep;		/* removes survivors' bases */
-	bool sweeping, draining, low_memory;
+	bool sweeping, sweep_again, draining, low_memory;
 	unsigned nr_building, nr_slots;
 	unsigned nr_status;		/* requests of that kind */
 	struct rs_ask_check *check;	/* while one waits or runs */

@@ -75,6 +75,21 @@ run_sweep(struct rs_job *job, const struct rs_env *env)
 	rs_reconcile_bases(env, &c->survivors);
 }
 
+static void done_sweep(struct rs_job *job, void *arg);
+
+static void
+sweep(struct rs_core *c)
+{
+	/* The one under way may have found a base in use that no longer is. */
+	c->sweep_again = c->sweeping;
+	if (c->sweeping || c->survivors.bases_bytes == 0)
+		return;
+	c->sweeping = true;
+	c->sweep.run = run_sweep;
+	c->sweep.done = done_sweep;
+	rs_work_put(c->enders, &c->sweep);
+}
+
 static void
 done_sweep(struct rs_job *job, void *arg)
 {
@@ -82,18 +97,9 @@ done_sweep(struct rs_job *job, void *arg)
 
 	(void)job;
 	c->sweeping = false;
+	if (c->sweep_again)
+		sweep(c);
 	rs_ask_progress(c);
-}
-
-static void
-sweep(struct rs_core *c)
-{
-	if (c->sweeping || c->survivors.bases_bytes == 0)
-		return;
-	c->sweeping = true;
-	c->sweep.run = run_sweep;
-	c->sweep.done = done_sweep;
-	rs_work_put(c->enders, &c->sweep);
 }
 
 static void

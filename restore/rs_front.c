@@ -20,14 +20,20 @@
 
 #define CLIENTS_MAX 1024u	/* a power of two: see number_of() */
 #define CLIENTS_PER_UID 128u	/* root has all */
+#define REFUSED_PER_UID 96u	/* that are told so, and have yet to go */
+#define CLIENTS_OF_ROOT 32u	/* places that nobody else gets */
 #define CLIENT_QUEUE 2048u	/* a list of all disposables, and more */
 #define LINK_QUEUE 8192u
 /* For a request to come; for a client to go after its final answer. */
 #define DEADLINE_S 10
 
+/* A place: taken by a connection, and after its end until core has given the
+ * final answer, so that what core has to do for a user is bounded too. */
 struct client {
 	struct front *front;
-	struct rs_link *link;	/* NULL: the place is free */
+	bool taken;
+	bool owed;		/* core has its request */
+	struct rs_link *link;	/* NULL: the connection is closed */
 	struct event *deadline;
 	uint32_t number;	/* place, and above it which use of it */
 	uint32_t uid;
@@ -45,20 +51,28 @@ struct front {
 };
 
 static void
-client_free(struct client *cl)
+place_free(struct client *cl)
 {
 	struct front *f = cl->front;
+
+	cl->taken = false;
+	if (f->nr_clients-- == CLIENTS_MAX)
+		(void)event_add(f->accept, NULL);
+}
+
+static void
+client_free(struct client *cl)
+{
 	struct dvm_proto gone = { .version = DVM_PROTO_VERSION,
 	    .type = DVM_PROTO_GONE, .client = cl->number };
 
-	if (cl->asked && !cl->answered)
-		rs_link_send(f->core, &gone);
+	if (cl->owed && !cl->answered)
+		rs_link_send(cl->front->core, &gone);
 	rs_link_free(cl->link);
 	event_free(cl->deadline);
 	cl->link = NULL;
-	/* With a descriptor free again others may come in. */
-	if (f->nr_clients-- == CLIENTS_MAX)
-		(void)event_add(f->accept, NULL);
+	if (!cl->owed)
+		place_free(cl);
 }
 
 static void
@@ -114,7 +128,7 @@ client_message(void *arg, const struct dvm_proto *untrusted_m)
 		refuse(cl, &e);
 		return;
 	}
-	cl->asked = true;
+	cl->asked = cl->owed = true;
 	(void)event_del(cl->deadline);
 	m.client = cl->number;
 	m.uid = cl->uid;
@@ -140,17 +154,24 @@ core_message(void *arg, const struct dvm_proto *m)
 	struct front *f = arg;
 	struct client *cl = &f->clients[m->client % CLIENTS_MAX];
 	struct dvm_proto to = *m;
+	bool is_final = m->type == DVM_PROTO_FAILED ||
+	    m->type == DVM_PROTO_ENDED || m->type == DVM_PROTO_DONE;
 
-	/* A number of an earlier use of the place is of one who has gone. */
-	if (cl->link == NULL || cl->number != m->client || cl->answered)
+	if (!cl->owed || cl->number != m->client)
 		return;
+	cl->owed = !is_final;
+	if (cl->link == NULL) {
+		if (is_final)
+			place_free(cl);
+		return;
+	}
+	if (cl->answered)
+		return;		/* refused after its request */
 	to.client = 0;
 	rs_link_send(cl->link, &to);
-	if (m->type != DVM_PROTO_FAILED && m->type != DVM_PROTO_ENDED &&
-	    m->type != DVM_PROTO_DONE)
-		return;
-	cl->answered = true;
-	set_deadline(cl);
+	cl->answered = is_final;
+	if (is_final)
+		set_deadline(cl);
 }
 
 static void
@@ -169,7 +190,7 @@ nr_of_uid(const struct front *f, uint32_t uid)
 	unsigned nr = 0;
 
 	for (unsigned i = 0; i < CLIENTS_MAX; i++)
-		nr += f->clients[i].link != NULL && f->clients[i].uid == uid;
+		nr += f->clients[i].taken && f->clients[i].uid == uid;
 	return nr;
 }
 
@@ -178,7 +199,7 @@ free_place(struct front *f)
 {
 	unsigned i = 0;
 
-	while (f->clients[i].link != NULL)
+	while (f->clients[i].taken)
 		i++;
 	return &f->clients[i];
 }
@@ -191,6 +212,7 @@ accept_client(evutil_socket_t listen_fd, short what, void *arg)
 	socklen_t len = sizeof(who);
 	struct client *cl;
 	struct err e;
+	unsigned nr;
 	int fd = accept4(listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
 	(void)what;
@@ -204,7 +226,7 @@ accept_client(evutil_socket_t listen_fd, short what, void *arg)
 	cl = free_place(f);
 	cl->front = f;
 	cl->uid = who.uid;
-	cl->asked = cl->answered = false;
+	cl->asked = cl->answered = cl->owed = false;
 	/* Never 0: that is nobody. */
 	cl->number = cl->number + CLIENTS_MAX != 0 && cl->number != 0 ?
 	    cl->number + CLIENTS_MAX :
@@ -221,10 +243,15 @@ accept_client(evutil_socket_t listen_fd, short what, void *arg)
 		event_free(cl->deadline);
 		return;
 	}
+	cl->taken = true;
 	set_deadline(cl);
 	if (++f->nr_clients == CLIENTS_MAX)
 		(void)event_del(f->accept);
-	if (who.uid != 0 && nr_of_uid(f, who.uid) > CLIENTS_PER_UID) {
+	nr = nr_of_uid(f, who.uid);
+	if (who.uid != 0 && (nr > CLIENTS_PER_UID + REFUSED_PER_UID ||
+	    f->nr_clients > CLIENTS_MAX - CLIENTS_OF_ROOT)) {
+		client_free(cl);	/* no time for a word */
+	} else if (who.uid != 0 && nr > CLIENTS_PER_UID) {
 		(void)err_set(&e, ERR_BUSY, 0, "you have %u requests open "
 		    "already: end some first", CLIENTS_PER_UID);
 		refuse(cl, &e);
@@ -267,8 +294,10 @@ rs_front_run(const struct rs_front_params *p, struct err *e)
 	if (!f->core_ended)
 		return err_set(e, ERR_SYS, 0, "front: the event loop");
 	for (unsigned i = 0; i < CLIENTS_MAX; i++)
-		if (f->clients[i].link != NULL)
+		if (f->clients[i].link != NULL) {
+			f->clients[i].owed = false;
 			client_free(&f->clients[i]);
+		}
 	event_free(f->accept);
 	rs_link_free(f->core);
 	event_base_free(f->base);

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "clock.h"
+#include "rs_ask.h"
 #include "rs_held.h"
 #include "rs_life.h"
 
@@ -18,6 +19,8 @@ of(struct rs_job *job)
 	return (struct rs_held *)(void *)((char *)job -
 	    offsetof(struct rs_held, job));
 }
+
+static void done_open(struct rs_job *job, void *arg);
 
 static void
 run_open(struct rs_job *job, const struct rs_env *env)
@@ -38,6 +41,30 @@ run_close(struct rs_job *job, const struct rs_env *env)
 	job->rc = rs_template_close(&of(job)->t, env->disk, &job->err);
 }
 
+/* One after the other, so that each knows how much room is left. */
+static void
+open_next(struct rs_core *c)
+{
+	struct rs_held *h;
+
+	TAILQ_FOREACH(h, &c->held, entry) {
+		if (!h->is_open && h->busy)
+			return;
+	}
+	TAILQ_FOREACH(h, &c->held, entry) {
+		if (!h->is_open && !c->draining)
+			break;
+	}
+	if (h == NULL)
+		return;
+	h->busy = true;
+	h->resident_max = c->p->resident_max > c->resident_bytes ?
+	    c->p->resident_max - c->resident_bytes : 0;
+	h->job.run = run_open;
+	h->job.done = done_open;
+	rs_work_put(c->builders, &h->job);
+}
+
 static void
 drop(struct rs_held *h)
 {
@@ -50,12 +77,14 @@ done_close(struct rs_job *job, void *arg)
 {
 	struct rs_core *c = arg;
 
+	c->resident_bytes -= of(job)->t.resident_bytes;
 	/* The bases that are left are found by the next start, and by
 	 * `dvm status --check`. */
 	if (job->rc != 0)
 		rs_report_event(&c->report, "template %s: a base is left: %s",
 		    of(job)->name, job->err.msg);
 	drop(of(job));
+	rs_ask_progress(c);
 }
 
 static void
@@ -66,7 +95,6 @@ close_if_unused(struct rs_held *h)
 	if (h->nr_users > 0 || h->is_current || h->busy)
 		return;
 	h->busy = true;
-	c->resident_bytes -= h->t.resident_bytes;
 	h->job.run = run_close;
 	h->job.done = done_close;
 	rs_work_put(c->enders, &h->job);
@@ -86,6 +114,7 @@ done_open(struct rs_job *job, void *arg)
 
 		rs_report_event(&c->report, "%s", e.msg);
 		drop(h);
+		open_next(c);
 		rs_life_template(c, name, &e);
 		return;
 	}
@@ -98,7 +127,20 @@ done_open(struct rs_job *job, void *arg)
 	    h->t.resident != NULL ? ", decoded ahead" : "",
 	    h->t.has_agent ? "" : "; it has no agent, its disposables share "
 	    "random numbers");
+	open_next(c);
 	rs_life_template(c, name, NULL);
+}
+
+bool
+rs_held_any_busy(const struct rs_core *c)
+{
+	const struct rs_held *h;
+
+	TAILQ_FOREACH(h, &c->held, entry) {
+		if (h->busy)
+			return true;
+	}
+	return false;
 }
 
 struct rs_held *
@@ -115,15 +157,9 @@ rs_held_get(struct rs_core *c, const char *name)
 	if (h == NULL)
 		return NULL;		/* the next tick asks again */
 	h->core = c;
-	h->busy = true;
 	(void)snprintf(h->name, sizeof(h->name), "%s", name);
-	/* Two that are opened at once may both get what is left. */
-	if (c->p->resident_max > c->resident_bytes)
-		h->resident_max = c->p->resident_max - c->resident_bytes;
-	h->job.run = run_open;
-	h->job.done = done_open;
 	TAILQ_INSERT_TAIL(&c->held, h, entry);
-	rs_work_put(c->builders, &h->job);
+	open_next(c);
 	return NULL;
 }
 

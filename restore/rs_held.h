@@ -18,6 +18,8 @@ void rs_held_open_all(struct rs_core *c);
 struct rs_held *rs_held_get(struct rs_core *c, const char *name);
 /* It turned out to be no longer current. */
 void rs_held_is_stale(struct rs_held *h);
+/* Is any being opened or closed? */
+bool rs_held_any_busy(const struct rs_core *c);
 void rs_held_use(struct rs_held *h);
 /* The last user of one that is not current closes it. */
 void rs_held_release(struct rs_held *h);

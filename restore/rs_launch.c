@@ -40,12 +40,10 @@ rs_launch_uuid_text(const uint8_t u[HV_UUID_BYTES],
 }
 
 static int
-make_identity(int names_fd, struct rs_domain *d, struct err *e)
+make_uuid(struct rs_domain *d, struct err *e)
 {
 	uint8_t *u = d->uuid;
 
-	if (rs_names_draw(names_fd, (int64_t)time(NULL), d->name, e) != 0)
-		return -1;
 	if (getrandom(u, HV_UUID_BYTES, 0) != HV_UUID_BYTES)
 		return err_set(e, ERR_SYS, errno, "cannot make a UUID");
 	memcpy(u, IDENT_UUID_DISP, 4);
@@ -243,9 +241,11 @@ rs_launch(const struct rs_env *env, const struct rs_template *t,
 	memset(d, 0, sizeof(*d));
 	memset(timings, 0, sizeof(*timings));
 	timings->start_ns = clock_now_ns();
-	if (make_identity(env->names_fd, d, e) != 0)
+	if (make_uuid(d, e) != 0)
 		return -1;
-	if (create(env, t, d, &channels, e) == 0) {
+	/* A name is used up by a week: not before there is memory for it. */
+	if (create(env, t, d, &channels, e) == 0 && rs_names_draw(env->names_fd,
+	    (int64_t)time(NULL), d->name, e) == 0) {
 		stage_end(timings, RS_STAGE_CREATE);
 		timings->store_requests = env->store->nr_requests;
 		if (build(env, t, p, &channels, d, timings, e) == 0) {
@@ -254,9 +254,12 @@ rs_launch(const struct rs_env *env, const struct rs_template *t,
 			return 0;
 		}
 	}
-	if (rs_launch_destroy(env, d, UNDO_TIMEOUT_MS, &undo) != 0)
+	if (rs_launch_destroy(env, d, UNDO_TIMEOUT_MS, &undo) != 0) {
+		/* To be ended, and not to be begun anew. */
+		e->code = ERR_BUSY;
 		return err_prefix(e, "%s is left behind (%s) after", d->name,
 		    undo.msg);
+	}
 	return -1;
 }
 

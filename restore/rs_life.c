@@ -110,9 +110,12 @@ any_ending(const struct rs_core *c)
 {
 	const struct rs_slot *s;
 
+	/* One that was tried in vain frees nothing soon, one that never had a
+	 * domain frees nothing. */
 	TAILQ_FOREACH(s, &c->slots, entry) {
-		if (s->state == DVM_PROTO_STATE_ENDING ||
-		    s->state == DVM_PROTO_STATE_ZOMBIE)
+		if (s->state == DVM_PROTO_STATE_ENDING && s->nr_tries == 0 &&
+		    (s->note.started_ns != 0 ||
+		    s->timings.end_ns[RS_STAGE_CREATE] != 0))
 			return true;
 	}
 	return false;
@@ -280,6 +283,10 @@ rs_life_run(struct rs_core *c, const struct dvm_proto *m)
 	else if (c->nr_slots >= RS_LIFE_SLOTS_MAX)
 		(void)err_set(&e, ERR_BUSY, 0, "there are %u disposables: "
 		    "end some first", c->nr_slots);
+	else if (!pr_gen_is_template(c->p->state_dir, m->template))
+		/* No word of a user's goes on to the log. */
+		(void)err_set(&e, ERR_STALE, 0, "there is no template %s: run "
+		    "dvm-prepare on its configuration", m->template);
 	else if ((s = slot_new(c)) == NULL)
 		(void)err_set(&e, ERR_NOMEM, errno, "a disposable");
 	if (s == NULL) {
@@ -329,13 +336,15 @@ rs_life_attach(struct rs_core *c, const struct dvm_proto *m)
 void
 rs_life_gone(struct rs_core *c, uint32_t client)
 {
+	struct dvm_proto m = { .type = DVM_PROTO_ENDED };
 	struct rs_slot *s;
 
 	TAILQ_FOREACH(s, &c->slots, entry) {
 		if (s->client != client)
 			continue;
 		s->client = 0;
-		c->nr_answers++;	/* nobody is left to have one */
+		/* Nobody is left to have it, but front waits for it. */
+		rs_core_answer(c, client, &m);
 		rs_end(s, 0, "its client went away");
 		return;
 	}
@@ -354,6 +363,12 @@ rs_life_adopt(struct rs_core *c)
 			continue;	/* --check will show it */
 		s->domain = from->domain;
 		s->note = from->note;
+		if (from->ending) {
+			s->state = DVM_PROTO_STATE_ZOMBIE;
+			s->end_ns = s->retry_ns = now;
+			(void)snprintf(s->why, sizeof(s->why), "left behind");
+			continue;
+		}
 		s->state = DVM_PROTO_STATE_RUNNING;
 		s->grace_ns = now + c->p->grace_s * CLOCK_SECOND;
 		c->report.counters[DVM_PROTO_ADOPTED]++;
@@ -373,6 +388,7 @@ rs_life_drain(struct rs_core *c)
 	struct rs_slot *s, *next;
 
 	c->draining = true;
+	rs_ask_drop_check(c);
 	for (s = TAILQ_FIRST(&c->slots); s != NULL; s = next) {
 		next = TAILQ_NEXT(s, entry);
 		rs_end(s, 1, "the service ends");

@@ -86,7 +86,8 @@ can_write(evutil_socket_t fd, short what, void *arg)
 			return;
 		}
 		l->first = (l->first + 1) % l->p.queue_max;
-		l->nr--;
+		if (l->nr-- == l->p.read_below)
+			(void)event_add(l->read, NULL);
 	}
 }
 
@@ -133,6 +134,10 @@ can_read(evutil_socket_t fd, short what, void *arg)
 
 	(void)what;
 	for (int i = 0; i < MESSAGES_AT_ONCE && !l->broken; i++) {
+		if (l->p.read_below != 0 && l->nr >= l->p.read_below) {
+			(void)event_del(l->read);	/* can_write() adds */
+			return;
+		}
 		/* One byte more than a message shows one that is too long. */
 		n = recv(fd, untrusted_wire, sizeof(untrusted_wire),
 		    MSG_DONTWAIT);

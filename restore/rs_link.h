@@ -26,6 +26,9 @@ struct rs_link_params {
 	int fd;			/* taken, also on failure; non-blocking */
 	unsigned queue_max;	/* messages that may wait */
 	unsigned stall_s;	/* how long the first may; 0: for ever */
+	/* Reads on only while fewer wait; 0: always.  At one end only, or
+	 * both wait for each other. */
+	unsigned read_below;
 	struct rs_link_ops ops;
 	void *arg;
 };

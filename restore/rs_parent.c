@@ -39,6 +39,7 @@ static const char *const role_names[NR_ROLES] = { "front", "core" };
 
 struct parent {
 	const struct rs_parent_params *p;
+	pid_t pid;
 	int listen_fd, lock_fd, signal_fd, ready_fd;
 	bool bound;		/* the socket's path is ours to remove */
 	pid_t pids[NR_ROLES];	/* 0: not running */
@@ -121,7 +122,9 @@ listen_on_path(struct parent *a, struct err *e)
 	(void)snprintf(addr.sun_path, sizeof(addr.sun_path), "%s", path);
 	(void)snprintf(dir, sizeof(dir), "%s", path);
 	*strrchr(dir, '/') = '\0';
-	if (dir[0] != '\0' && mkdir(dir, 0755) != 0 && errno != EEXIST)
+	/* Whatever the umask is: it is for others too. */
+	if (dir[0] != '\0' && (mkdir(dir, 0755) != 0 ? errno != EEXIST :
+	    chmod(dir, 0755) != 0))
 		return err_set(e, ERR_SYS, errno, "%s", dir);
 	/* With the lock held, what is there is nobody's. */
 	(void)unlink(path);
@@ -166,6 +169,14 @@ become(const struct parent *a, int role, int link_fd, int other_fd)
 	size_t nr_fds = role == CORE ? 3 : 2;
 	sigset_t none;
 
+	/* A terminal's signals are the parent's alone, and so is front's end,
+	 * which core's brings. */
+	(void)setsid();
+	(void)signal(SIGHUP, SIG_IGN);
+	if (role == FRONT) {
+		(void)signal(SIGINT, SIG_IGN);
+		(void)signal(SIGTERM, SIG_IGN);
+	}
 	for (size_t i = 0; i < nr_fds; i++) {
 		from[i] = fcntl(from[i], F_DUPFD, 64);
 		if (from[i] < 0)
@@ -180,7 +191,7 @@ become(const struct parent *a, int role, int link_fd, int other_fd)
 	(void)sigprocmask(SIG_SETMASK, &none, NULL);
 	(void)snprintf(role_arg, sizeof(role_arg), "%s", role_names[role]);
 	(void)snprintf(ids, sizeof(ids), "%u:%u", a->uid, a->gid);
-	(void)snprintf(parent, sizeof(parent), "%d", (int)getppid());
+	(void)snprintf(parent, sizeof(parent), "%d", (int)a->pid);
 	while (a->p->argv[nr] != NULL && nr < 56) {
 		argv[nr] = a->p->argv[nr];
 		nr++;
@@ -315,6 +326,19 @@ wait_event(struct parent *a)
 	return false;
 }
 
+/* It has the last answers yet to hand on, and ends by itself. */
+static void
+wait_front(struct parent *a)
+{
+	const struct timespec pause = { .tv_nsec = 10 * CLOCK_MS };
+	uint64_t until = clock_now_ns() + CLOCK_SECOND;
+
+	while (a->pids[FRONT] != 0 && clock_now_ns() < until) {
+		(void)nanosleep(&pause, NULL);
+		(void)reap(a);
+	}
+}
+
 static int
 supervise(struct parent *a, struct err *e)
 {
@@ -330,6 +354,7 @@ supervise(struct parent *a, struct err *e)
 		if (a->stopping) {
 			while (a->pids[CORE] != 0)
 				(void)wait_event(a);
+			wait_front(a);
 			return a->status[CORE] == 0 ? 0 : err_set(e, ERR_BUSY,
 			    0, "not everything could be ended: the next start "
 			    "does the rest");
@@ -339,8 +364,7 @@ supervise(struct parent *a, struct err *e)
 		if (nr_bad == BAD_STARTS_MAX)
 			return err_set(e, ERR_SYS, 0, "%u starts in a row have "
 			    "failed: the lines above say why", nr_bad);
-		if (nr_bad > 0)
-			(void)nanosleep(&pause, NULL);
+		(void)nanosleep(&pause, NULL);
 	}
 }
 
@@ -365,8 +389,8 @@ open_signals(struct err *e)
 int
 rs_parent_run(const struct rs_parent_params *p, struct err *e)
 {
-	struct parent a = { .p = p, .listen_fd = -1, .lock_fd = -1,
-	    .ready_fd = -1 };
+	struct parent a = { .p = p, .pid = getpid(), .listen_fd = -1,
+	    .lock_fd = -1, .ready_fd = -1 };
 	int rc = -1;
 
 	a.signal_fd = open_signals(e);

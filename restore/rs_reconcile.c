@@ -22,12 +22,12 @@
 #define LIST_BATCH 64
 #define DOMID_MAX 0x7ff0u	/* DOMID_FIRST_RESERVED */
 #define NAMES_BYTES (1u << 20)	/* of all nodes or devices at once */
-#define DESTROY_MS 30000u
-#define BUSY_NS (10 * CLOCK_SECOND)
+#define BUSY_NS (10 * CLOCK_SECOND)	/* for all together */
 
 struct reconcile {
 	const struct rs_env *env;
 	struct rs_survivors *kept;	/* NULL: nothing is */
+	uint64_t deadline_ns;
 	bool unseen;		/* one may run that is not in `kept` */
 	unsigned nr_removed;
 	bool alive[DOMID_MAX];	/* a domain of this number exists */
@@ -45,7 +45,9 @@ open_lock(const char *path, struct err *e)
 
 	(void)snprintf(dir, sizeof(dir), "%.*s", slash == NULL ? 0 :
 	    (int)(slash - path), path);
-	if (dir[0] != '\0' && mkdir(dir, 0755) != 0 && errno != EEXIST)
+	/* Whatever the umask is: the service's socket will be there too. */
+	if (dir[0] != '\0' && (mkdir(dir, 0755) != 0 ? errno != EEXIST :
+	    chmod(dir, 0755) != 0))
 		return err_set(e, ERR_SYS, errno, "%s", dir);
 	fd = open(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
 	return fd >= 0 ? fd : err_set(e, ERR_SYS, errno, "cannot open '%s'",
@@ -113,32 +115,68 @@ failed(struct reconcile *r, const struct err *e)
 	r->rc = -1;
 }
 
-static void
-remove_domain(struct reconcile *r, uint32_t domid, const uint8_t *uuid)
+/* The next place among those that are kept; NULL after saying why not. */
+static struct rs_survivor *
+add_survivor(struct reconcile *r, const struct hv_domain_info *info)
 {
-	struct rs_domain d = { .created = uuid != NULL, .in_store = true,
-	    .domid = domid };
+	struct rs_survivors *kept = r->kept;
+	struct rs_survivor *more, *s;
 	struct err e;
 
-	if (uuid != NULL)
-		memcpy(d.uuid, uuid, sizeof(d.uuid));
-	if (rs_launch_destroy(r->env, &d, DESTROY_MS, &e) != 0)
+	more = reallocarray(kept->all, kept->nr + 1, sizeof(*more));
+	if (more == NULL) {
+		(void)err_set(&e, ERR_NOMEM, errno, "domain %u", info->domid);
 		failed(r, &e);
-	else
+		r->unseen = true;
+		return NULL;
+	}
+	kept->all = more;
+	s = &more[kept->nr++];
+	*s = (struct rs_survivor){ .domain = { .created = true,
+	    .in_store = true, .domid = info->domid,
+	    .nr_vcpus = info->nr_vcpus, .max_mem_kb = info->max_mem_kb } };
+	memcpy(s->domain.uuid, info->uuid, sizeof(s->domain.uuid));
+	rs_launch_uuid_text(info->uuid, s->domain.uuid_text);
+	return s;
+}
+
+/* One that something does not let go of is the service's to try again. */
+static void
+remove_domain(struct reconcile *r, uint32_t domid,
+    const struct hv_domain_info *info)
+{
+	struct rs_domain d = { .created = info != NULL, .in_store = true,
+	    .domid = domid };
+	uint64_t now = clock_now_ns();
+	struct rs_survivor *s;
+	struct err e;
+
+	if (info != NULL)
+		memcpy(d.uuid, info->uuid, sizeof(d.uuid));
+	if (rs_launch_destroy(r->env, &d, now < r->deadline_ns ?
+	    (unsigned)((r->deadline_ns - now) / CLOCK_MS) : 0, &e) == 0) {
 		r->nr_removed++;
+		return;
+	}
+	if (info == NULL || r->kept == NULL || e.code != ERR_BUSY) {
+		failed(r, &e);
+		return;
+	}
+	s = add_survivor(r, info);
+	if (s != NULL)
+		s->ending = true;
 }
 
 /* 1 if the domain is not to be removed: complete, or not known to be half. */
 static int
 keep_domain(struct reconcile *r, const struct hv_domain_info *info)
 {
-	struct rs_survivors *kept = r->kept;
-	struct rs_survivor *more, *s;
+	struct rs_survivor *s;
 	struct rs_note note;
 	struct err e;
 	int found;
 
-	if (kept == NULL || info->shutdown || info->dying)
+	if (r->kept == NULL || info->shutdown || info->dying)
 		return 0;
 	found = rs_note_read(r->env, info->domid, &note, &e);
 	if (found <= 0) {
@@ -147,21 +185,11 @@ keep_domain(struct reconcile *r, const struct hv_domain_info *info)
 		r->unseen = r->unseen || found < 0;
 		return found < 0;
 	}
-	more = reallocarray(kept->all, kept->nr + 1, sizeof(*more));
-	if (more == NULL) {
-		(void)err_set(&e, ERR_NOMEM, errno, "%s", note.name);
-		failed(r, &e);
-		r->unseen = true;
+	s = add_survivor(r, info);
+	if (s == NULL)
 		return 1;
-	}
-	kept->all = more;
-	s = &more[kept->nr++];
-	*s = (struct rs_survivor){ .note = note, .domain = {
-	    .created = true, .in_store = true, .domid = info->domid,
-	    .nr_vcpus = info->nr_vcpus, .max_mem_kb = info->max_mem_kb } };
-	memcpy(s->domain.uuid, info->uuid, sizeof(s->domain.uuid));
+	s->note = note;
 	memcpy(s->domain.name, note.name, sizeof(s->domain.name));
-	rs_launch_uuid_text(info->uuid, s->domain.uuid_text);
 	return 1;
 }
 
@@ -187,8 +215,7 @@ remove_domains(struct reconcile *r)
 			 * a backend holds its frames. */
 			if (memcmp(infos[i].uuid, IDENT_UUID_DISP, 4) == 0 &&
 			    !keep_domain(r, &infos[i]))
-				remove_domain(r, infos[i].domid,
-				    infos[i].uuid);
+				remove_domain(r, infos[i].domid, &infos[i]);
 		}
 	} while (nr == LIST_BATCH);
 }
@@ -260,7 +287,7 @@ remove_devices(struct reconcile *r, const char *prefix, bool is_base)
 {
 	/* With disks that are kept, a base that is in use stays so. */
 	bool may_stay = is_base && r->kept != NULL && r->kept->nr > 0;
-	uint64_t deadline = may_stay ? 0 : clock_now_ns() + BUSY_NS;
+	uint64_t deadline = may_stay ? 0 : r->deadline_ns;
 	struct disk *disk = r->env->disk;
 	const char *at = r->names;
 	struct err e;
@@ -312,10 +339,13 @@ rs_reconcile(const struct rs_env *env, struct rs_survivors *kept,
 	int rc;
 
 	*nr_removed = 0;
+	if (kept != NULL)
+		kept->unseen = true;
 	if (r == NULL)
 		return err_set(e, ERR_NOMEM, errno, "reconcile");
 	r->env = env;
 	r->kept = kept;
+	r->deadline_ns = clock_now_ns() + BUSY_NS;
 	r->e = e;
 	remove_domains(r);
 	/* If not all could be seen, one that lives would look dead. */

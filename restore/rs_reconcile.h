@@ -20,8 +20,10 @@ int rs_reconcile_lock_alone(const char *path, struct err *e);
 /* Lets others launch too. */
 int rs_reconcile_share(int lock_fd, struct err *e);
 
-/* Disposables of an earlier service that still run. */
+/* Disposables of an earlier service that still run; or that have been ended,
+ * but something does not let go of them yet. */
 struct rs_survivor {
+	bool ending;
 	struct rs_domain domain;
 	struct rs_note note;
 };
