@@ -22,7 +22,7 @@ struct status {
 	struct rs_core *core;
 	uint32_t client;
 	struct rs_held *held[TEMPLATES_MAX];	/* in use by us */
-	bool is_stale[TEMPLATES_MAX];		/* of those */
+	bool is_seen[TEMPLATES_MAX], is_stale[TEMPLATES_MAX];	/* of those */
 	unsigned nr_held, nr;
 	struct dvm_proto templates[TEMPLATES_MAX];
 };
@@ -53,11 +53,13 @@ look_at(struct status *st, const struct rs_env *env, const char *name,
 	struct err e, ignored;
 	unsigned i;
 
-	(void)snprintf(m->template, sizeof(m->template), "%s", name);
+	(void)snprintf(m->template, sizeof(m->template), "%.*s",
+	    PR_GEN_NAME_MAX, name);
 	for (i = 0; i < st->nr_held; i++)
 		if (strcmp(st->held[i]->name, name) == 0)
 			break;
 	if (i < st->nr_held) {
+		st->is_seen[i] = true;
 		st->is_stale[i] = rs_template_check(&st->held[i]->t,
 		    p.state_dir, &e) != 0;
 		if (!st->is_stale[i]) {
@@ -86,6 +88,7 @@ run_status(struct rs_job *job, const struct rs_env *env)
 	const char *state_dir = st->core->p->state_dir;
 	DIR *dir = opendir(state_dir);
 	struct dirent *entry;
+	struct err ignored;
 
 	while (dir != NULL && st->nr < TEMPLATES_MAX &&
 	    (entry = readdir(dir)) != NULL)
@@ -94,6 +97,11 @@ run_status(struct rs_job *job, const struct rs_env *env)
 			    &st->templates[st->nr++]);
 	if (dir != NULL)
 		(void)closedir(dir);
+	/* Templates that are gone. */
+	for (unsigned i = 0; i < st->nr_held; i++)
+		if (!st->is_seen[i])
+			st->is_stale[i] = rs_template_check(&st->held[i]->t,
+			    state_dir, &ignored) != 0;
 }
 
 static void

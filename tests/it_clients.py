@@ -5,6 +5,7 @@ and such that die.
 
 usage: it_clients.py BUILD-DIR     (SEED for the random messages)"""
 
+import contextlib
 import os
 import random
 import select
@@ -223,6 +224,48 @@ def flooding(build):
     is_well(service)
 
 
+def greedy(build):
+    """One user wants all that there is: core lives, and others are served."""
+    service = Service(build)
+    service.start()
+    roles = service.roles()
+    for _ in range(130):        # fills the log, two lines each
+        with service.client() as c:
+            c.run()
+    service.is_empty()
+    with as_user(ALICE, GROUP):
+        deaf = [service.client() for _ in range(PER_USER)]
+        for c in deaf:          # 33,000 answers
+            c.send(Message(LOG))
+    with service.client() as c:
+        ok(c.run().type == RUNNING, "128 who ask for the log and do not read "
+           "it: another is served")
+    for c in deaf:
+        c.close()
+    with as_user(ALICE, GROUP):
+        for _ in range(1000):
+            c = service.client()
+            c.send(Message(STATUS))
+            c.close()
+    with service.client() as c:
+        ok(c.run().type == RUNNING, "1000 who ask for the status and hang up: "
+           "another is served")
+    wait_until(service.is_empty)
+    many = []
+    with as_user(ALICE, GROUP):
+        for _ in range(1100):
+            with contextlib.suppress(OSError):
+                many.append(service.client(1))
+    began = time.monotonic()
+    with service.client() as c:
+        ok(c.run().type == RUNNING and time.monotonic() - began < 5,
+           "1100 connections of one user: root is served")
+    for c in many:
+        c.close()
+    ok(service.roles() == roles, "no role has died: %s" % service.roles())
+    is_well(service)
+
+
 def other_users(build):
     service = Service(build)
     service.start()
@@ -281,4 +324,4 @@ def other_users(build):
 
 
 if __name__ == "__main__":
-    main(malformed, slow, half_open, flooding, other_users)
+    main(malformed, slow, half_open, flooding, greedy, other_users)
