@@ -169,14 +169,14 @@ def test_users():
     ok(held.wait(30) == 130, "interrupted, dvm run ends with 130")
     ok(until(lambda: not listed(), 30), "and its disposable is gone")
     held = subprocess.Popen(["dvm", "run", "tiny"], stdout=subprocess.PIPE,
-                            text=True)
+                            stderr=subprocess.STDOUT, text=True)
     until(lambda: [x for x in listed() if x["state"] == "running"])
     sh("xl", "destroy", listed()[0]["name"])
     said = held.communicate(timeout=60)[0]
     ok("somebody else destroyed it" in said and not listed(),
        "xl destroy is noticed, and cleaned up after")
     held = subprocess.Popen(["dvm", "run", "tiny"], stdout=subprocess.PIPE,
-                            text=True)
+                            stderr=subprocess.STDOUT, text=True)
     until(lambda: [x for x in listed() if x["state"] == "running"])
     ok(dvm("kill", listed()[0]["name"]).returncode == 0 and not listed(),
        "after dvm kill it is gone")
