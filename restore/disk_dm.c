@@ -25,6 +25,7 @@
 /* The unit of copying: a page, so that a guest's smallest usual write copies
  * nothing. */
 #define CHUNK_SECTORS 8
+#define SECTOR_BYTES 512u
 
 /* udev may have a device open for a moment, another process may be half way
  * through making one: 2 + 4 + 8 + 16 ms. */
@@ -200,6 +201,10 @@ dm_make_cow(struct disk *d, const char *name, const struct disk_dev *base,
 	dev->name[0] = '\0';
 	if (check_name(name, e) != 0 || check_base(base, name, e) != 0)
 		return -1;
+	/* No more than all of the disk can be written; and the kernel's tables
+	 * for it are as large as the store could become, 2.25 MiB for 1 GiB. */
+	if (store_bytes / SECTOR_BYTES > base->sectors)
+		store_bytes = base->sectors * SECTOR_BYTES;
 	/* Sparse; freed with the loop device, which alone will hold it. */
 	fd = memfd_create(name, MFD_CLOEXEC);
 	if (fd < 0) {
