@@ -72,7 +72,9 @@ look_at(struct status *st, const struct rs_env *env, const char *name,
 		(void)err_set(&e, ERR_NOMEM, errno, "template %s", name);
 	else if (rs_template_open(&p, env->hv, env->disk, t, &e) == 0) {
 		describe(t, m);
-		(void)rs_template_close(t, env->disk, &ignored);
+		/* Once more: nobody else knows of its bases. */
+		if (rs_template_close(t, env->disk, &ignored) != 0)
+			(void)rs_template_close(t, env->disk, &ignored);
 		free(t);
 		return;
 	}
