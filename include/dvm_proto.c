@@ -167,6 +167,13 @@ dvm_proto_check_request(const struct dvm_proto *m, struct err *e)
 	return rc;
 }
 
+bool
+dvm_proto_is_final(const struct dvm_proto *m)
+{
+	return m->type == DVM_PROTO_FAILED || m->type == DVM_PROTO_ENDED ||
+	    m->type == DVM_PROTO_DONE;
+}
+
 const char *
 dvm_proto_state_name(uint32_t state)
 {

@@ -13,6 +13,7 @@
 #ifndef DVM_PROTO_H
 #define DVM_PROTO_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -106,6 +107,9 @@ int dvm_proto_decode(const uint8_t *untrusted_wire, size_t len,
 /* Is it a request that a client may make?  Everything in it is checked: the
  * type, the form of the names, that unused fields are zero.  ERR_INPUT. */
 int dvm_proto_check_request(const struct dvm_proto *m, struct err *e);
+
+/* Is it the last answer to a request? */
+bool dvm_proto_is_final(const struct dvm_proto *m);
 
 /* Stages of a launch, as RUNNING has them: "create", ... */
 #define DVM_PROTO_STAGES 9

@@ -279,9 +279,7 @@ main(int argc, char **argv)
 				.backend_timeout_ms = 10000,
 			},
 		},
-		.core = { .nr_builders = nr_cpus, .grace_s = 60,
-		    .confine = true },
-		.front = { .confine = true },
+		.core = { .nr_builders = nr_cpus, .grace_s = 60 },
 		.service = {
 			.socket_path = DVM_PROTO_SOCKET,
 			.lock_path = IDENT_LAUNCH_LOCK,

@@ -66,8 +66,7 @@ rs_core_answer(struct rs_core *c, uint32_t client, struct dvm_proto *m)
 		return;
 	m->version = DVM_PROTO_VERSION;
 	m->client = client;
-	c->nr_answers += m->type == DVM_PROTO_FAILED ||
-	    m->type == DVM_PROTO_ENDED || m->type == DVM_PROTO_DONE;
+	c->nr_answers += dvm_proto_is_final(m);
 	rs_link_send(c->link, m);
 }
 
@@ -309,7 +308,7 @@ confine(const struct rs_core_params *p, struct err *e)
 	    .parent = p->parent, .nr_files = FILES_MAX,
 	    .leak_check = true };
 
-	return p->confine ? rs_confine(&cp, e) : 0;
+	return rs_confine(&cp, e);
 }
 
 int

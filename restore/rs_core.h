@@ -33,7 +33,6 @@ struct rs_core_params {
 	unsigned nr_builders;	/* launches at once */
 	unsigned grace_s;	/* for clients to come back after our death */
 	uint64_t resident_max;	/* bytes of images decoded ahead, in all */
-	bool confine;
 	pid_t parent;
 	int link_fd;		/* to front */
 	int ready_fd;		/* gets a byte when core is ready */

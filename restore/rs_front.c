@@ -61,13 +61,19 @@ place_free(struct client *cl)
 }
 
 static void
-client_free(struct client *cl)
+tell_gone(const struct client *cl)
 {
-	struct dvm_proto gone = { .version = DVM_PROTO_VERSION,
+	const struct dvm_proto gone = { .version = DVM_PROTO_VERSION,
 	    .type = DVM_PROTO_GONE, .client = cl->number };
 
+	rs_link_send(cl->front->core, &gone);
+}
+
+static void
+client_free(struct client *cl)
+{
 	if (cl->owed && !cl->answered)
-		rs_link_send(cl->front->core, &gone);
+		tell_gone(cl);
 	rs_link_free(cl->link);
 	event_free(cl->deadline);
 	cl->link = NULL;
@@ -115,10 +121,7 @@ client_message(void *arg, const struct dvm_proto *untrusted_m)
 	if (cl->answered)
 		return;		/* refused already */
 	if (cl->asked) {
-		struct dvm_proto gone = { .version = DVM_PROTO_VERSION,
-		    .type = DVM_PROTO_GONE, .client = cl->number };
-
-		rs_link_send(cl->front->core, &gone);
+		tell_gone(cl);
 		(void)err_set(&e, ERR_INPUT, 0, "a connection carries one "
 		    "request");
 		refuse(cl, &e);
@@ -154,8 +157,7 @@ core_message(void *arg, const struct dvm_proto *m)
 	struct front *f = arg;
 	struct client *cl = &f->clients[m->client % CLIENTS_MAX];
 	struct dvm_proto to = *m;
-	bool is_final = m->type == DVM_PROTO_FAILED ||
-	    m->type == DVM_PROTO_ENDED || m->type == DVM_PROTO_DONE;
+	bool is_final = dvm_proto_is_final(m);
 
 	if (!cl->owed || cl->number != m->client)
 		return;
@@ -265,7 +267,7 @@ confine(const struct rs_front_params *p, struct err *e)
 	    .uid = p->uid, .gid = p->gid, .parent = p->parent,
 	    .nr_files = CLIENTS_MAX + 32, .leak_check = true };
 
-	return p->confine ? rs_confine(&cp, e) : 0;
+	return rs_confine(&cp, e);
 }
 
 int

@@ -5,7 +5,6 @@
 #ifndef RS_FRONT_H
 #define RS_FRONT_H
 
-#include <stdbool.h>
 #include <sys/types.h>
 
 #include "err.h"
@@ -15,7 +14,6 @@ struct rs_front_params {
 	uid_t uid;		/* to run as */
 	gid_t gid;
 	pid_t parent;
-	bool confine;
 };
 
 /* Serves until core goes away. */

@@ -33,17 +33,3 @@ fail:
 	rs_host_close(env);
 	return -1;
 }
-
-void
-rs_host_close(struct rs_env *env)
-{
-	if (env->names_fd >= 0)
-		(void)close(env->names_fd);
-	if (env->disk != NULL)
-		env->disk->ops->close(env->disk);
-	if (env->store != NULL)
-		env->store->ops->close(env->store);
-	if (env->hv != NULL)
-		env->hv->ops->close(env->hv);
-	*env = (struct rs_env){ .names_fd = -1 };
-}

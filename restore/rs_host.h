@@ -8,6 +8,8 @@
 
 #include "rs_launch.h"
 
+/* rs_host_close(), which is the same for both, is rs_host_close.c's. */
+
 /* All four, for one thread; several may be open at once, and in several
  * threads.  On failure nothing is held. */
 int rs_host_open(const char *state_dir, struct rs_env *env, struct err *e);

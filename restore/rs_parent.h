@@ -5,8 +5,6 @@
 #ifndef RS_PARENT_H
 #define RS_PARENT_H
 
-#include <stdbool.h>
-
 #include "err.h"
 
 struct rs_parent_params {
@@ -14,7 +12,6 @@ struct rs_parent_params {
 	const char *lock_path;		/* IDENT_LAUNCH_LOCK */
 	const char *user, *group;	/* front's; who may connect */
 	char *const *argv;		/* our own: the roles' too */
-	bool confine;
 };
 
 /* What a role finds open, and is told: descriptors in this order. */

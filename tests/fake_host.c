@@ -109,20 +109,6 @@ rs_host_open(const char *state_dir, struct rs_env *env, struct err *e)
 	return -1;
 }
 
-void
-rs_host_close(struct rs_env *env)
-{
-	if (env->names_fd >= 0)
-		(void)close(env->names_fd);
-	if (env->hv != NULL)
-		env->hv->ops->close(env->hv);
-	if (env->disk != NULL)
-		env->disk->ops->close(env->disk);
-	if (env->store != NULL)
-		env->store->ops->close(env->store);
-	*env = (struct rs_env){ .names_fd = -1 };
-}
-
 /* Lines, to be sorted. */
 struct lines {
 	char **text;
