@@ -340,6 +340,7 @@ test_daemon_gone(struct store *s, struct fake_dom0 *r)
 	struct err e = { 0 };
 	uint64_t start;
 	pid_t killer;
+	int rc;
 
 	hasty = store_xen_open(r->socket, 200, &e);
 	if (!ok(hasty != NULL, "a second connection is opened %s", e.msg))
@@ -350,8 +351,11 @@ test_daemon_gone(struct store *s, struct fake_dom0 *r)
 	    e.code == ERR_TIMEOUT && now_ms() - start < 2000,
 	    "a stopped daemon: %s", e.msg);
 	(void)kill(r->pid, SIGCONT);
-	ok(hasty->ops->write(hasty, &one, 1, &e) == -1 &&
-	    e.code == ERR_STORE, "and from then on: %s", e.msg);
+	/* It may still be busy with what piled up: 200 ms are not much. */
+	for (start = now_ms(), rc = -1; rc != 0 && now_ms() - start < 10000;)
+		rc = hasty->ops->write(hasty, &one, 1, &e);
+	ok(rc == 0, "goes on: so does the next operation %s",
+	    rc == 0 ? "" : e.msg);
 	hasty->ops->close(hasty);
 	(void)fflush(stdout);
 	killer = fork();
