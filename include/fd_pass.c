@@ -48,7 +48,8 @@ fd_pass_receive(int socket_fd, void *data, size_t len, int *fd)
 		return recv(socket_fd, data, len, MSG_DONTWAIT);
 	*fd = -1;
 	m.msg_control = control.bytes;
-	m.msg_controllen = sizeof(control.bytes);
+	/* Not CMSG_SPACE(): its padding has room for another. */
+	m.msg_controllen = CMSG_LEN(sizeof(*fd));
 	n = recvmsg(socket_fd, &m, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
 	c = n < 0 ? NULL : CMSG_FIRSTHDR(&m);
 	if (c != NULL && c->cmsg_level == SOL_SOCKET &&
