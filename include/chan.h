@@ -197,4 +197,8 @@ int chan_says_check(struct chan_says *s, struct chan_says *back,
  * '.' in front. */
 bool chan_is_name(const char *untrusted_name, size_t len);
 
+/* How many bytes the UTF-8 character has that begins here, 0 if none does;
+ * left > 0. */
+size_t chan_utf8_len(const uint8_t *untrusted_at, size_t left);
+
 #endif

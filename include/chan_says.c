@@ -18,8 +18,8 @@ is_file(uint8_t stream)
 
 /* The well-formed sequences of RFC 3629, which leave out what is overlong,
  * surrogates, and beyond U+10FFFF. */
-static size_t
-utf8_len(const uint8_t *at, size_t left)
+size_t
+chan_utf8_len(const uint8_t *at, size_t left)
 {
 	size_t len = at[0] < 0x80 ? 1 : at[0] >= 0xc2 && at[0] <= 0xdf ? 2 :
 	    (at[0] & 0xf0) == 0xe0 ? 3 : at[0] >= 0xf0 && at[0] <= 0xf4 ? 4 :
@@ -47,7 +47,7 @@ chan_is_name(const char *untrusted_name, size_t len)
 	if (len == 0 || len > CHAN_NAME_MAX || at[0] == '.' || at[0] == '-')
 		return false;
 	for (size_t i = 0; i < len; i += n) {
-		n = utf8_len(at + i, len - i);
+		n = chan_utf8_len(at + i, len - i);
 		if (n == 0 || at[i] < 0x20 || at[i] == 0x7f || at[i] == '/')
 			return false;
 		/* U+0080 to U+009f are control characters too. */

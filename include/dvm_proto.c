@@ -135,12 +135,16 @@ dvm_proto_check_request(const struct dvm_proto *m, struct err *e)
 	rest.version = rest.type = 0;
 	switch (m->type) {
 	case DVM_PROTO_RUN:
-		rc = check_template(m->template, e);
+		if (m->template[0] != '\0')
+			rc = check_template(m->template, e);
 		memset(rest.template, 0, sizeof(rest.template));
 		if (rc == 0 && m->value[0] > 365 * 86400ul)
 			rc = err_set(e, ERR_INPUT, 0, "a time limit of over a "
 			    "year");
-		rest.value[0] = 0;
+		if (rc == 0 && m->value[1] > 1)
+			rc = err_set(e, ERR_INPUT, 0, "a channel is there or "
+			    "not, 1 or 0");
+		rest.value[0] = rest.value[1] = 0;
 		break;
 	case DVM_PROTO_ATTACH:
 		rest.launch_id = 0;

@@ -26,8 +26,10 @@
 
 enum dvm_proto_type {
 	/* Requests.  Fields not named are zero. */
-	DVM_PROTO_RUN = 1,	/* template; value[0]: seconds to live, 0 no
-				 * limit.  Answers: QUEUED*, RUNNING, ENDED */
+	DVM_PROTO_RUN = 1,	/* template, "" the default one; value[0]:
+				 * seconds to live, 0 no limit; value[1]: 1 if
+				 * an end of a channel (chan.h) comes with it.
+				 * Answers: QUEUED*, RUNNING, ENDED */
 	DVM_PROTO_ATTACH,	/* launch_id: holds one's own disposable again
 				 * after the service was restarted.  Answers:
 				 * RUNNING, ENDED */

@@ -50,7 +50,7 @@ dvm_ask(struct dvm_proto *request, unsigned timeout_s,
 
 	memset(answers, 0, sizeof(*answers));
 	dvm_link_expect(&l, timeout_s);
-	if (dvm_link_open(&l, request, e) != 0)
+	if (dvm_link_open(&l, request, -1, e) != 0)
 		return -1;
 	while ((rc = dvm_link_receive(&l, &m, &failed, e)) == 1 &&
 	    m.type != DVM_PROTO_DONE)

@@ -16,6 +16,7 @@
 
 #include "clock.h"
 #include "dvm_link.h"
+#include "fd_pass.h"
 
 /* A full backlog is looked at this often. */
 #define BACKLOG_MS 50
@@ -156,13 +157,13 @@ connect_in_time(struct dvm_link *l, const char *path, struct err *e)
 
 static int
 send_in_time(const struct dvm_link *l, const struct dvm_proto *request,
-    struct err *e)
+    int pass_fd, struct err *e)
 {
 	uint8_t wire[DVM_PROTO_BYTES];
 
 	dvm_proto_encode(request, wire);
 	for (;;) {
-		if (send(l->fd, wire, sizeof(wire), MSG_NOSIGNAL) ==
+		if (fd_pass_send(l->fd, wire, sizeof(wire), pass_fd) ==
 		    (ssize_t)sizeof(wire))
 			return 0;
 		/* Hung up on us: what it has to say is still to be read. */
@@ -177,7 +178,8 @@ send_in_time(const struct dvm_link *l, const struct dvm_proto *request,
 }
 
 int
-dvm_link_open(struct dvm_link *l, struct dvm_proto *request, struct err *e)
+dvm_link_open(struct dvm_link *l, struct dvm_proto *request, int pass_fd,
+    struct err *e)
 {
 	request->version = DVM_PROTO_VERSION;
 	l->request = request->type;
@@ -190,7 +192,7 @@ dvm_link_open(struct dvm_link *l, struct dvm_proto *request, struct err *e)
 	if (l->fd < 0)
 		return err_set(e, ERR_SYS, errno, "socket");
 	if (connect_in_time(l, socket_path(), e) == 0 &&
-	    send_in_time(l, request, e) == 0)
+	    send_in_time(l, request, pass_fd, e) == 0)
 		return 0;
 	dvm_link_close(l);
 	return -1;

@@ -25,11 +25,12 @@ void dvm_link_expect(struct dvm_link *l, unsigned timeout_s);
 /* Is $DVM_TIMEOUT, if set, a number?  ERR_USAGE. */
 int dvm_link_check_timeout(struct err *e);
 
-/* Connects and sends; sets the version in *request.  Until the deadline.
- * Closed again if it fails.
+/* Connects and sends; sets the version in *request.  pass_fd, -1 for none, goes
+ * with it and stays the caller's.  Until the deadline.  Closed again if it
+ * fails.
  * ERR_USAGE: it is no valid request; ERR_INTERRUPTED: signal_fd; ERR_TIMEOUT;
  * ERR_SYS: there is no service, or it may not be used. */
-int dvm_link_open(struct dvm_link *l, struct dvm_proto *request,
+int dvm_link_open(struct dvm_link *l, struct dvm_proto *request, int pass_fd,
     struct err *e);
 
 /* 1: an answer to the request; 0: the service went away; -1: ERR_TIMEOUT,

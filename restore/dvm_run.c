@@ -154,7 +154,7 @@ launch(struct run *r, struct err *e)
 	    r->args->operands[0], "template's name", e) != 0)
 		return -1;
 	dvm_link_expect(&r->link, LAUNCH_TIMEOUT_S);
-	if (dvm_link_open(&r->link, &request, e) != 0)
+	if (dvm_link_open(&r->link, &request, -1, e) != 0)
 		return -1;
 	while ((rc = dvm_link_receive(&r->link, &m, &failed, e)) == 1 &&
 	    m.type == DVM_PROTO_QUEUED)
@@ -181,7 +181,7 @@ attach_once(struct run *r, bool *again, struct err *e)
 	    .launch_id = r->running.launch_id };
 	struct dvm_proto m;
 	bool failed = false;
-	int rc = dvm_link_open(&r->link, &request, e);
+	int rc = dvm_link_open(&r->link, &request, -1, e);
 
 	if (rc == 0)
 		rc = dvm_link_receive(&r->link, &m, &failed, e);

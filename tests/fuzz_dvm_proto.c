@@ -55,15 +55,16 @@ take_request(const uint8_t *wire, size_t len)
 	must(m.type >= DVM_PROTO_RUN && m.type <= DVM_PROTO_LOG);
 	must(m.client == 0 && m.uid == 0 && m.domid == 0 && m.code == 0 &&
 	    m.state == 0 && m.text[0] == '\0');
-	must((m.template[0] != '\0') == (m.type == DVM_PROTO_RUN));
+	must(m.template[0] == '\0' || m.type == DVM_PROTO_RUN);
 	must(m.launch_id == 0 || m.type == DVM_PROTO_ATTACH);
 	must(m.name[0] == '\0' || (m.type == DVM_PROTO_KILL &&
 	    ident_is_disposable(m.name)));
 	/* Core puts it after a directory's name. */
 	must(strchr(m.template, '/') == NULL && m.template[0] != '.');
 	for (unsigned i = 0; i < DVM_PROTO_VALUES; i++)
-		must(m.value[i] == 0 || (i == 0 && m.type == DVM_PROTO_RUN &&
-		    m.value[0] <= 365 * 86400));
+		must(m.value[i] == 0 || (m.type == DVM_PROTO_RUN &&
+		    ((i == 0 && m.value[0] <= 365 * 86400) ||
+		    (i == 1 && m.value[1] == 1))));
 }
 
 /* As dvm does, off a socket. */

@@ -61,14 +61,15 @@ def bad_requests():
             if field in uses or (t == KILL and field == "name"):
                 continue
             yield t, dict(uses, **{field: junk})
-        for i in range(1 if t == RUN else 0, 10):
+        for i in range(2 if t == RUN else 0, 10):
             yield t, dict(uses, value=with_value(i))
     for t in [0, 8, 63, *range(64, 76), 127, 128, 129, 65535]:
         yield t, {}
-    for name in (b"", b"../x", b"a/b", b".x", b"-x", b"a b", b"x" * 33,
+    for name in (b"../x", b"a/b", b".x", b"-x", b"a b", b"x" * 33,
                  b"x" * 63):
         yield RUN, {"template": name}
     yield RUN, {"template": b"t", "value": [365 * 86400 + 1] + [0] * 9}
+    yield RUN, {"template": b"t", "value": [0, 2] + [0] * 8}
     for name in (b"disp001", b"Domain-0", b"disp00010", b"disp000x"):
         yield KILL, {"name": name}
 
