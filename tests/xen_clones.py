@@ -225,8 +225,7 @@ def test_debian(store):
     """The same in a guest with systemd, prepared twice; its user's program
     first, whose groups are its own."""
     path = make_cfg("deb", f"{GUESTS}/debian.initrd",
-                    'dvm_prerun = "/usr/bin/id"', 'dvm_user = "user"',
-                    base="debian")
+                    'dvm_prerun = "/usr/bin/id"', base="debian")
     sizes = []
     for _ in range(2):
         status, said = prepare(path)
@@ -237,7 +236,7 @@ def test_debian(store):
        f"twice: {sizes} pages recorded, that differ by less than 2 %")
     path = make_cfg("deb", f"{GUESTS}/debian.initrd", "dvm_quiet_cpu = 100",
                     'dvm_prerun = "/usr/local/bin/guest_probe"',
-                    base="debian")
+                    base="debian", dvm_user='"root"')
     status, said = prepare(path)
     ok(status == 0, f"debian is prepared {said if status else ''}")
     seen, said = launch(store, "deb", 3)
