@@ -54,8 +54,9 @@ in_list(char *list, const char *name)
 	return false;
 }
 
-int
-ag_run_user(const char *name, struct ag_run_user *user)
+/* With that name, or if it is NULL that number. */
+static int
+find_user(const char *name, uid_t uid, struct ag_run_user *user)
 {
 	static char text[DATABASE_BYTES];
 	char *at = text, *f[FIELDS_MAX];
@@ -64,10 +65,12 @@ ag_run_user(const char *name, struct ag_run_user *user)
 	if (ag_file_read("/etc/passwd", text, sizeof(text)) < 0)
 		return -1;
 	while (user->name[0] == '\0' && next_line(&at, f)) {
-		if (f[6] == NULL || strcmp(f[0], name) != 0)
+		if (f[6] == NULL)
 			continue;
-		(void)snprintf(user->name, sizeof(user->name), "%s", name);
 		user->uid = (uid_t)strtoul(f[2], NULL, 10);
+		if (name != NULL ? strcmp(f[0], name) != 0 : user->uid != uid)
+			continue;
+		(void)snprintf(user->name, sizeof(user->name), "%s", f[0]);
 		user->gid = (gid_t)strtoul(f[3], NULL, 10);
 		(void)snprintf(user->home, sizeof(user->home), "%s", f[5]);
 		(void)snprintf(user->shell, sizeof(user->shell), "%s",
@@ -82,18 +85,32 @@ ag_run_user(const char *name, struct ag_run_user *user)
 		return 0;
 	at = text;
 	while (user->nr_groups < AG_RUN_GROUPS_MAX && next_line(&at, f))
-		if (f[3] != NULL && in_list(f[3], name))
+		if (f[3] != NULL && in_list(f[3], user->name))
 			user->groups[user->nr_groups++] =
 			    (gid_t)strtoul(f[2], NULL, 10);
 	return 0;
 }
 
-static int
-become(const struct ag_run_user *u)
+int
+ag_run_user(const char *name, struct ag_run_user *user)
 {
-	if (setgroups((size_t)u->nr_groups, u->groups) != 0 ||
+	return find_user(name, 0, user);
+}
+
+int
+ag_run_user_by_uid(uid_t uid, struct ag_run_user *user)
+{
+	return find_user(NULL, uid, user);
+}
+
+int
+ag_run_become(const struct ag_run_user *u)
+{
+	/* Who is no other needs no right to become it. */
+	if (geteuid() != u->uid &&
+	    (setgroups((size_t)u->nr_groups, u->groups) != 0 ||
 	    setresgid(u->gid, u->gid, u->gid) != 0 ||
-	    setresuid(u->uid, u->uid, u->uid) != 0)
+	    setresuid(u->uid, u->uid, u->uid) != 0))
 		return -1;
 	if ((u->home[0] == '\0' || chdir(u->home) != 0) && chdir("/") != 0)
 		return -1;
@@ -114,11 +131,10 @@ child(const struct ag_run *r, int log_fd)
 	/* Not in the agent's own cgroup: what it starts is to be frozen. */
 	if (r->cgroup_fd >= 0 && write(r->cgroup_fd, "0", 1) != 1)
 		_exit(126);
-	(void)setenv("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:"
-	    "/usr/bin:/sbin:/bin", 1);
+	(void)setenv("PATH", AG_RUN_PATH, 1);
 	if (dup2(null, STDIN_FILENO) >= 0 && dup2(log_fd, STDOUT_FILENO) >= 0 &&
 	    dup2(log_fd, STDERR_FILENO) >= 0 &&
-	    (r->user == NULL || become(r->user) == 0))
+	    (r->user == NULL || ag_run_become(r->user) == 0))
 		(void)execvp(argv[0], argv);
 	(void)fprintf(stderr, "%s: %s\n", argv[0], strerror(errno));
 	_exit(127);

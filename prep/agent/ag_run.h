@@ -22,6 +22,13 @@ struct ag_run_user {
 };
 
 int ag_run_user(const char *name, struct ag_run_user *user);
+int ag_run_user_by_uid(uid_t uid, struct ag_run_user *user);
+/* In a child of its own: who it is, where, and the four variables that name
+ * that.  Not to be undone. */
+int ag_run_become(const struct ag_run_user *user);
+
+#define AG_RUN_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:" \
+    "/sbin:/bin"
 
 struct ag_run {
 	const char *const *argv;
