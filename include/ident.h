@@ -40,6 +40,9 @@
 /* A disposable's acknowledgement: its launch id, 16 hex digits. */
 #define IDENT_AGENT_ANSWER IDENT_AGENT_DIR "/answer"
 
+/* Where the agent offers its channel (chan.h), as libxenvchan's server. */
+#define IDENT_AGENT_CHANNEL IDENT_AGENT_DIR "/vchan"
+
 #define IDENT_STATE_DIR "/var/lib/dvm"
 /* Of all launchers on the host: what has our names and no holder of this is
  * left behind. */

@@ -16,6 +16,7 @@
 #include "dvm_proto.h"
 #include "ident.h"
 #include "rs_core.h"
+#include "rs_courier.h"
 #include "rs_front.h"
 #include "rs_host.h"
 #include "rs_once.h"
@@ -236,12 +237,18 @@ run_role(struct options *o, struct err *e)
 	if (strcmp(o->role, "core") == 0) {
 		o->core.link_fd = RS_PARENT_LINK_FD;
 		o->core.ready_fd = RS_PARENT_OTHER_FD;
+		o->core.stock_fd = RS_PARENT_STOCK_FD;
 		return rs_core_run(&o->core, e);
 	}
 	if (o->ids == NULL || sscanf(o->ids, "%u:%u", &o->front.uid,
 	    &o->front.gid) != 2)
 		return err_set(e, ERR_USAGE, 0, "--role is for dvm-restored "
 		    "itself");
+	if (strcmp(o->role, "courier") == 0)
+		return rs_courier_run(&(struct rs_courier_params){
+		    .uid = o->front.uid, .gid = o->front.gid,
+		    .parent = o->front.parent,
+		    .link_fd = RS_PARENT_LINK_FD }, e);
 	o->front.link_fd = RS_PARENT_LINK_FD;
 	o->front.listen_fd = RS_PARENT_OTHER_FD;
 	return rs_front_run(&o->front, e);

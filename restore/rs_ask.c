@@ -11,6 +11,7 @@
 
 #include "clock.h"
 #include "rs_ask.h"
+#include "rs_couriers.h"
 #include "rs_ask_status.h"
 #include "rs_check.h"
 #include "rs_end.h"
@@ -166,7 +167,7 @@ check_self(struct rs_ask_check *k)
 {
 	struct rs_core *c = k->core;
 	uint64_t nr_open = 1;		/* the check itself */
-	unsigned nr_right = c->nr_files;
+	unsigned nr_right = c->nr_files + rs_couriers_files(c);
 	const struct rs_kill *kill;
 	const struct rs_slot *s;
 	const struct rs_held *h;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
- * Giving up privileges, in each of the service's roles; both come here as root.
+ * Giving up privileges, in each of the service's roles; all come here as root.
  * Trusts the kernel no further than it can be asked: what was dropped is read
  * back.
  */
@@ -55,9 +55,9 @@ check_start(const struct rs_confine_params *p, struct err *e)
 {
 	struct stat st;
 
-	if (p->role == RS_CONFINE_FRONT && (p->uid == 0 || p->gid == 0))
-		return err_set(e, ERR_USAGE, 0, "the role that talks to "
-		    "clients cannot run as root: is there a user dvm-front?");
+	if (p->role != RS_CONFINE_CORE && (p->uid == 0 || p->gid == 0))
+		return err_set(e, ERR_USAGE, 0, "a role that talks to others "
+		    "cannot run as root: is there a user dvm-front?");
 	if (stat("/proc/self/task", &st) != 0)
 		return err_set(e, ERR_SYS, errno, "/proc/self/task");
 	/* "." and ".." and one for each thread. */
@@ -67,6 +67,11 @@ check_start(const struct rs_confine_params *p, struct err *e)
 		    (unsigned long)st.st_nlink - 2);
 	return 0;
 }
+
+static const char *const role_names[] = {
+	[RS_CONFINE_FRONT] = "front", [RS_CONFINE_COURIER] = "courier",
+	[RS_CONFINE_CORE] = "core",
+};
 
 static int
 limit(int resource, rlim_t max, const char *what, struct err *e)
@@ -88,7 +93,7 @@ limit_all(const struct rs_confine_params *p, struct err *e)
 	if (limit(RLIMIT_CORE, 0, "core dumps", e) != 0 ||
 	    limit(RLIMIT_NOFILE, p->nr_files, "descriptors", e) != 0)
 		return -1;
-	if (p->role != RS_CONFINE_FRONT)
+	if (p->role == RS_CONFINE_CORE)
 		return 0;
 	/* Its log may be a file. */
 	if ((fstat(STDERR_FILENO, &st) != 0 || !S_ISREG(st.st_mode)) &&
@@ -115,7 +120,7 @@ drop(const struct rs_confine_params *p, struct err *e)
 	 * do not follow the ids, they are set by themselves below. */
 	if (prctl(PR_SET_SECUREBITS, SECURE_BITS, 0, 0, 0) != 0)
 		return err_set(e, ERR_SYS, errno, "cannot set securebits");
-	if (p->role == RS_CONFINE_FRONT &&
+	if (p->role != RS_CONFINE_CORE &&
 	    (setresgid(p->gid, p->gid, p->gid) != 0 ||
 	    setresuid(p->uid, p->uid, p->uid) != 0))
 		return err_set(e, ERR_SYS, errno, "cannot become user %u, "
@@ -167,15 +172,15 @@ ids_hold(uid_t uid, gid_t gid)
 static int
 verify(const struct rs_confine_params *p, struct err *e)
 {
-	bool front = p->role == RS_CONFINE_FRONT;
+	bool other = p->role != RS_CONFINE_CORE;
 
 	if (!capabilities_hold(p))
 		return err_set(e, ERR_SYS, 0, "capabilities were to be dropped "
 		    "and are not");
-	if (!ids_hold(front ? p->uid : 0, front ? p->gid : 0))
+	if (!ids_hold(other ? p->uid : 0, other ? p->gid : 0))
 		return err_set(e, ERR_SYS, 0, "user and groups are not those "
 		    "that they were set to");
-	if (front && (setuid(0) == 0 || setgid(0) == 0 ||
+	if (other && (setuid(0) == 0 || setgid(0) == 0 ||
 	    setgroups(0, NULL) == 0))
 		return err_set(e, ERR_SYS, 0, "the way back to root is open");
 	return 0;
@@ -208,6 +213,6 @@ rs_confine(const struct rs_confine_params *p, struct err *e)
 	    drop(p, e) != 0 || verify(p, e) != 0 || seal(p, e) != 0 ||
 	    rs_confine_rules_load(p, e) != 0)
 		return err_prefix(e, "cannot confine %s",
-		    p->role == RS_CONFINE_FRONT ? "front" : "core");
+		    role_names[p->role]);
 	return 0;
 }

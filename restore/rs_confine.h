@@ -14,13 +14,14 @@ enum rs_confine_role {
 	RS_CONFINE_FRONT,	/* uid and gid of its own, no capability, no
 				 * thread; may open and make nothing but what
 				 * it accepts and its event loop */
+	RS_CONFINE_COURIER,	/* the same, and may not even accept */
 	RS_CONFINE_CORE		/* root with two capabilities; threads, opens
 				 * files that exist, connects to xenstore */
 };
 
 struct rs_confine_params {
 	enum rs_confine_role role;
-	uid_t uid;		/* of front, neither of them 0; core stays */
+	uid_t uid;		/* of those two, not 0; core stays */
 	gid_t gid;
 	pid_t parent;		/* who started us: its death is ours */
 	unsigned nr_files;	/* the most descriptors */

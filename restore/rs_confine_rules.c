@@ -71,6 +71,17 @@ static const struct rule messages[] = {
 	CALL(recvfrom), CALL_IF(sendto, 4, ALL_BITS, 0), CALL(shutdown),
 };
 
+/* ... with descriptors: clients' channels on their way to a courier. */
+static const struct rule descriptors[] = {
+	CALL(recvmsg), CALL(sendmsg),
+};
+
+/* Waiting without an event loop; libxenvchan, connected (chan_xen). */
+static const struct rule channel[] = {
+	CALL(poll), CALL(ppoll),
+	IOCTL(_IO('E', 4)),	/* IOCTL_EVTCHN_NOTIFY */
+};
+
 /* front's clients. */
 static const struct rule clients[] = {
 	CALL(accept4),
@@ -135,12 +146,14 @@ static const struct rule leak_check[] = {
 static const struct {
 	const struct rule *rules;
 	size_t nr;
-	bool front, core;
+	bool front, courier, core;
 } tables[] = {
 #define TABLE(name) .rules = name, .nr = sizeof(name) / sizeof((name)[0])
-	{ TABLE(base), .front = true, .core = true },
+	{ TABLE(base), .front = true, .courier = true, .core = true },
 	{ TABLE(loop), .front = true, .core = true },
-	{ TABLE(messages), .front = true, .core = true },
+	{ TABLE(messages), .front = true, .courier = true, .core = true },
+	{ TABLE(descriptors), .front = true, .core = true },
+	{ TABLE(channel), .courier = true },
 	{ TABLE(clients), .front = true },
 	{ TABLE(threads), .core = true },
 	{ TABLE(files), .core = true },
@@ -191,7 +204,8 @@ add_rules(scmp_filter_ctx filter, const struct rs_confine_params *p)
 		    SCMP_SYS(clone3), 0);
 	for (size_t i = 0; rc == 0 &&
 	    i < sizeof(tables) / sizeof(tables[0]); i++)
-		if (core ? tables[i].core : tables[i].front)
+		if (core ? tables[i].core : p->role == RS_CONFINE_COURIER ?
+		    tables[i].courier : tables[i].front)
 			rc = allow_all(filter, tables[i].rules, tables[i].nr);
 #ifdef __SANITIZE_ADDRESS__
 	if (rc == 0 && p->leak_check)

@@ -18,6 +18,7 @@
 #include "rs_ask.h"
 #include "rs_confine.h"
 #include "rs_core.h"
+#include "rs_couriers.h"
 #include "rs_held.h"
 #include "rs_host.h"
 #include "rs_life.h"
@@ -83,32 +84,43 @@ rs_core_fail(struct rs_core *c, uint32_t client, const struct err *e)
 	rs_core_answer(c, client, &m);
 }
 
+/* A request; the descriptor is a RUN's, or of no use. */
 static void
-message(void *arg, const struct dvm_proto *m)
+request(struct rs_core *c, const struct dvm_proto *m, int fd)
 {
-	struct loop *l = arg;
-	struct dvm_proto request = *m;
+	struct dvm_proto bare = *m;
 	struct err e;
 
-	if (m->client == 0)
-		return;
-	if (m->type == DVM_PROTO_GONE) {
-		rs_life_gone(&l->c, m->client);
-		return;
-	}
-	l->c.nr_requests++;
+	c->nr_requests++;
 	/* Front has looked; one that was taken over has not. */
-	request.client = request.uid = 0;
-	if (dvm_proto_check_request(&request, &e) != 0) {
-		rs_core_fail(&l->c, m->client, &e);
+	bare.client = bare.uid = 0;
+	if (dvm_proto_check_request(&bare, &e) != 0) {
+		rs_core_fail(c, m->client, &e);
+	} else if (m->type == DVM_PROTO_RUN) {
+		rs_life_run(c, m, fd);
+		return;
+	} else if (m->type == DVM_PROTO_ATTACH) {
+		rs_life_attach(c, m);
+	} else {
+		rs_ask(c, m);
+	}
+	if (fd >= 0)
+		(void)close(fd);
+}
+
+static void
+message(void *arg, const struct dvm_proto *m, int fd)
+{
+	struct loop *l = arg;
+
+	if (m->client != 0 && m->type != DVM_PROTO_GONE) {
+		request(&l->c, m, fd);
 		return;
 	}
-	if (m->type == DVM_PROTO_RUN)
-		rs_life_run(&l->c, m);
-	else if (m->type == DVM_PROTO_ATTACH)
-		rs_life_attach(&l->c, m);
-	else
-		rs_ask(&l->c, m);
+	if (m->client != 0)
+		rs_life_gone(&l->c, m->client);
+	if (fd >= 0)
+		(void)close(fd);
 }
 
 /* Without front there are no clients: begin anew, together. */
@@ -226,7 +238,8 @@ start_events(struct loop *l, struct err *e)
 	    .tv_usec = RS_WATCH_MS * 1000 };
 	struct event_base *b = event_base_new();
 	const struct rs_link_params lp = { .fd = l->c.p->link_fd,
-	    .queue_max = LINK_QUEUE, .read_below = LINK_QUEUE / 2, .arg = l,
+	    .queue_max = LINK_QUEUE, .read_below = LINK_QUEUE / 2,
+	    .takes_fds = true, .arg = l,
 	    .ops = { .message = message, .closed = front_closed } };
 
 	l->c.base = b;
@@ -245,7 +258,9 @@ start_events(struct loop *l, struct err *e)
 	    event_add(l->signals[0], NULL) != 0 ||
 	    event_add(l->signals[1], NULL) != 0)
 		return err_set(e, ERR_NOMEM, 0, "the event loop");
-	l->c.link = rs_link_new(b, &lp, e);
+	l->c.couriers = rs_couriers_new(&l->c, l->c.p->stock_fd, e);
+	if (l->c.couriers != NULL)
+		l->c.link = rs_link_new(b, &lp, e);
 	return l->c.link != NULL ? 0 : -1;
 }
 
@@ -273,6 +288,7 @@ reconcile(struct rs_core *c, struct err *e)
 	if (c->survivors.unseen)
 		return err_prefix(e, "core: not all disposables can be seen");
 	rs_life_adopt(c);
+	rs_couriers_adopt(c);
 	return 0;
 }
 
@@ -287,6 +303,7 @@ stop(struct loop *l)
 	rs_work_free(c->enders);
 	rs_work_free(c->lookers);
 	rs_link_free(c->link);
+	rs_couriers_free(c->couriers);
 	for (size_t i = 0; i < sizeof(events) / sizeof(events[0]); i++)
 		if (events[i] != NULL)
 			event_free(events[i]);
@@ -332,7 +349,7 @@ rs_core_run(const struct rs_core_params *p, struct err *e)
 	    start_workers(l, e) != 0 || start_events(l, e) != 0 ||
 	    reconcile(&l->c, e) != 0)
 		goto out;
-	l->c.nr_files = rs_core_count_files();
+	l->c.nr_files = rs_core_count_files() - rs_couriers_files(&l->c);
 	rs_held_open_all(&l->c);
 	if (write(p->ready_fd, "", 1) != 1) {
 		(void)err_set(e, ERR_SYS, errno, "core: cannot say that it is "

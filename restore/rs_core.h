@@ -24,6 +24,7 @@
 struct event_base;
 struct event;
 struct rs_ask_check;
+struct rs_couriers;
 struct rs_link;
 
 struct rs_core_params {
@@ -35,6 +36,7 @@ struct rs_core_params {
 	uint64_t resident_max;	/* bytes of images decoded ahead, in all */
 	pid_t parent;
 	int link_fd;		/* to front */
+	int stock_fd;		/* to the parent: rs_stock.h */
 	int ready_fd;		/* gets a byte when core is ready */
 };
 
@@ -69,6 +71,9 @@ struct rs_slot {
 	struct rs_held *held;		/* NULL if it was adopted */
 	uint64_t asked_ns, end_ns, retry_ns, grace_ns;
 	int cancel_fd;			/* while it is built; else -1 */
+	int channel_fd;			/* its client's end, until a courier
+					 * has it; else -1 */
+	uint32_t courier;		/* its number; 0 none */
 	char why[96];			/* it is to end; "" if not */
 	uint32_t code;			/* then: 0 if that is as wished */
 	unsigned nr_tries;
@@ -86,6 +91,7 @@ struct rs_core {
 	const struct rs_core_params *p;
 	struct event_base *base;
 	struct rs_link *link;
+	struct rs_couriers *couriers;
 	struct event *tick;
 	struct rs_env env;		/* the main thread's; hv only: the */
 					/* others may make it wait */

@@ -14,6 +14,7 @@
 #include "clock.h"
 #include "launch_page.h"
 #include "rs_ask.h"
+#include "rs_couriers.h"
 #include "rs_end.h"
 #include "rs_held.h"
 #include "rs_life.h"
@@ -40,6 +41,7 @@ rs_end_free(struct rs_slot *s)
 		rs_held_release(s->held);
 	if (s->cancel_fd >= 0)
 		(void)close(s->cancel_fd);
+	rs_couriers_end(s);
 	free(s);
 	rs_ask_progress(c);
 }
@@ -152,6 +154,8 @@ rs_end_start(struct rs_slot *s)
 	if (s->core->checking)
 		return;
 	s->state = DVM_PROTO_STATE_ENDING;
+	/* It maps the guest's memory. */
+	rs_couriers_end(s);
 	put(s, run_destroy, done_destroy);
 }
 

@@ -24,6 +24,8 @@
 #define CLIENTS_OF_ROOT 32u	/* places that nobody else gets */
 #define CLIENT_QUEUE 2048u	/* a list of all disposables, and more */
 #define LINK_QUEUE 8192u
+/* Each connection, and each channel that core has not taken yet. */
+#define FILES_MAX (2 * CLIENTS_MAX + 32)
 /* For a request to come; for a client to go after its final answer. */
 #define DEADLINE_S 10
 
@@ -111,31 +113,59 @@ refuse(struct client *cl, const struct err *e)
 	set_deadline(cl);
 }
 
+static int
+socket_option(int fd, int option)
+{
+	socklen_t len = sizeof(int);
+	int value;
+
+	return getsockopt(fd, SOL_SOCKET, option, &value, &len) == 0 ? value :
+	    -1;
+}
+
+/* A channel is a stream socket of AF_UNIX: on that, nothing makes the courier
+ * wait. */
+static bool
+is_channel(int fd)
+{
+	return socket_option(fd, SO_DOMAIN) == AF_UNIX &&
+	    socket_option(fd, SO_TYPE) == SOCK_STREAM;
+}
+
+/* Takes the descriptor. */
 static void
-client_message(void *arg, const struct dvm_proto *untrusted_m)
+client_message(void *arg, const struct dvm_proto *untrusted_m,
+    int untrusted_fd)
 {
 	struct client *cl = arg;
 	struct dvm_proto m = *untrusted_m;
+	bool wants_channel = m.type == DVM_PROTO_RUN && m.value[1] == 1;
 	struct err e;
 
-	if (cl->answered)
-		return;		/* refused already */
-	if (cl->asked) {
+	if (cl->answered) {
+		;		/* refused already */
+	} else if (cl->asked) {
 		tell_gone(cl);
 		(void)err_set(&e, ERR_INPUT, 0, "a connection carries one "
 		    "request");
 		refuse(cl, &e);
-		return;
-	}
-	if (dvm_proto_check_request(&m, &e) != 0) {
+	} else if (dvm_proto_check_request(&m, &e) != 0) {
 		refuse(cl, &e);
+	} else if (wants_channel != (untrusted_fd >= 0) ||
+	    (wants_channel && !is_channel(untrusted_fd))) {
+		(void)err_set(&e, ERR_INPUT, 0, "a channel is one stream "
+		    "socket, sent with the request that asks for it");
+		refuse(cl, &e);
+	} else {
+		cl->asked = cl->owed = true;
+		(void)event_del(cl->deadline);
+		m.client = cl->number;
+		m.uid = cl->uid;
+		rs_link_send_fd(cl->front->core, &m, untrusted_fd);
 		return;
 	}
-	cl->asked = cl->owed = true;
-	(void)event_del(cl->deadline);
-	m.client = cl->number;
-	m.uid = cl->uid;
-	rs_link_send(cl->front->core, &m);
+	if (untrusted_fd >= 0)
+		(void)close(untrusted_fd);
 }
 
 static void
@@ -152,13 +182,14 @@ client_closed(void *arg, const struct err *why)
 }
 
 static void
-core_message(void *arg, const struct dvm_proto *m)
+core_message(void *arg, const struct dvm_proto *m, int fd)
 {
 	struct front *f = arg;
 	struct client *cl = &f->clients[m->client % CLIENTS_MAX];
 	struct dvm_proto to = *m;
 	bool is_final = dvm_proto_is_final(m);
 
+	(void)fd;		/* it takes none */
 	if (!cl->owed || cl->number != m->client)
 		return;
 	cl->owed = !is_final;
@@ -239,7 +270,8 @@ accept_client(evutil_socket_t listen_fd, short what, void *arg)
 		return;
 	}
 	cl->link = rs_link_new(f->base, &(struct rs_link_params){ .fd = fd,
-	    .queue_max = CLIENT_QUEUE, .stall_s = DEADLINE_S, .arg = cl,
+	    .queue_max = CLIENT_QUEUE, .stall_s = DEADLINE_S,
+	    .takes_fds = true, .arg = cl,
 	    .ops = { client_message, client_closed } }, &e);
 	if (cl->link == NULL) {
 		event_free(cl->deadline);
@@ -265,7 +297,7 @@ confine(const struct rs_front_params *p, struct err *e)
 {
 	const struct rs_confine_params cp = { .role = RS_CONFINE_FRONT,
 	    .uid = p->uid, .gid = p->gid, .parent = p->parent,
-	    .nr_files = CLIENTS_MAX + 32, .leak_check = true };
+	    .nr_files = FILES_MAX, .leak_check = true };
 
 	return rs_confine(&cp, e);
 }

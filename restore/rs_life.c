@@ -18,6 +18,7 @@
 #include "launch_page.h"
 #include "rs_answer.h"
 #include "rs_ask.h"
+#include "rs_couriers.h"
 #include "rs_end.h"
 #include "rs_held.h"
 #include "rs_life.h"
@@ -39,7 +40,7 @@ slot_new(struct rs_core *c)
 	s->core = c;
 	s->state = DVM_PROTO_STATE_QUEUED;
 	s->asked_ns = clock_now_ns();
-	s->cancel_fd = -1;
+	s->cancel_fd = s->channel_fd = -1;
 	TAILQ_INSERT_TAIL(&c->slots, s, entry);
 	c->nr_slots++;
 	return s;
@@ -176,6 +177,7 @@ launched(struct rs_slot *s)
 	rs_report_sample(&c->report, RS_REPORT_QUEUE,
 	    t->start_ns - s->asked_ns);
 	answer_running(s);
+	rs_couriers_give(s);
 	/* Unmapping is dear: only now. */
 	rs_end_finish(s);
 }
@@ -272,7 +274,7 @@ rs_life_template(struct rs_core *c, const char *name, const struct err *e)
 }
 
 void
-rs_life_run(struct rs_core *c, const struct dvm_proto *m)
+rs_life_run(struct rs_core *c, const struct dvm_proto *m, int channel_fd)
 {
 	struct dvm_proto queued = { .type = DVM_PROTO_QUEUED };
 	struct rs_slot *s = NULL, *other;
@@ -291,9 +293,12 @@ rs_life_run(struct rs_core *c, const struct dvm_proto *m)
 		(void)err_set(&e, ERR_NOMEM, errno, "a disposable");
 	if (s == NULL) {
 		rs_core_fail(c, m->client, &e);
+		if (channel_fd >= 0)
+			(void)close(channel_fd);
 		return;
 	}
 	s->client = m->client;
+	s->channel_fd = channel_fd;
 	s->note.uid = m->uid;
 	s->limit_ns = m->value[0] * CLOCK_SECOND;
 	(void)snprintf(s->note.template_name, sizeof(s->note.template_name),

@@ -10,7 +10,8 @@
 #define RS_LIFE_SLOTS_MAX 1000u
 
 /* RUN and ATTACH of a client. */
-void rs_life_run(struct rs_core *c, const struct dvm_proto *m);
+/* Takes the channel's descriptor; -1 is none. */
+void rs_life_run(struct rs_core *c, const struct dvm_proto *m, int channel_fd);
 void rs_life_attach(struct rs_core *c, const struct dvm_proto *m);
 /* The client went away: what it held ends. */
 void rs_life_gone(struct rs_core *c, uint32_t client);

@@ -12,15 +12,21 @@
 
 #include <event2/event.h>
 
+#include "fd_pass.h"
 #include "rs_link.h"
 
 /* So that one that talks without pause does not keep the others waiting. */
 #define MESSAGES_AT_ONCE 16
 
+struct waiting {
+	uint8_t wire[DVM_PROTO_BYTES];
+	int fd;			/* that goes with it, or -1 */
+};
+
 struct rs_link {
 	struct rs_link_params p;
 	struct event *read, *write;
-	uint8_t (*queue)[DVM_PROTO_BYTES];	/* a ring of p.queue_max */
+	struct waiting *queue;	/* a ring of p.queue_max */
 	unsigned first, nr;
 	bool broken;		/* `closed` is due, or was called */
 	struct err why;
@@ -37,16 +43,20 @@ give_up(struct rs_link *l, const struct err *why)
 	event_active(l->read, EV_TIMEOUT, 1);
 }
 
+/* Closes the descriptor once it is sent. */
 static int
-send_one(const struct rs_link *l, const uint8_t *wire)
+send_one(const struct rs_link *l, const uint8_t *wire, int fd)
 {
 	ssize_t n;
 
 	do
-		n = send(l->p.fd, wire, DVM_PROTO_BYTES, MSG_DONTWAIT |
-		    MSG_NOSIGNAL);
+		n = fd_pass_send(l->p.fd, wire, DVM_PROTO_BYTES, fd);
 	while (n < 0 && errno == EINTR);
-	return n == DVM_PROTO_BYTES ? 0 : -1;
+	if (n != DVM_PROTO_BYTES)
+		return -1;
+	if (fd >= 0)
+		(void)close(fd);
+	return 0;
 }
 
 static bool
@@ -76,7 +86,8 @@ can_write(evutil_socket_t fd, short what, void *arg)
 		return;
 	}
 	while (l->nr > 0) {
-		if (send_one(l, l->queue[l->first]) != 0) {
+		if (send_one(l, l->queue[l->first].wire,
+		    l->queue[l->first].fd) != 0) {
 			if (!is_full()) {
 				(void)err_set(&e, ERR_SYS, errno, "send");
 				give_up(l, &e);
@@ -91,36 +102,47 @@ can_write(evutil_socket_t fd, short what, void *arg)
 	}
 }
 
-void
-rs_link_send(struct rs_link *l, const struct dvm_proto *m)
+/* 0: it is sent, or waits; the descriptor is taken only then. */
+static int
+send_or_queue(struct rs_link *l, const struct waiting *w, struct err *e)
 {
-	uint8_t wire[DVM_PROTO_BYTES];
-	struct err e;
-
 	if (l->broken)
-		return;
-	dvm_proto_encode(m, wire);
+		return -1;
 	if (l->nr == 0) {
-		if (send_one(l, wire) == 0)
-			return;
-		if (!is_full()) {
-			(void)err_set(&e, ERR_SYS, errno, "send");
-			give_up(l, &e);
-			return;
-		}
+		if (send_one(l, w->wire, w->fd) == 0)
+			return 0;
+		if (!is_full())
+			return err_set(e, ERR_SYS, errno, "send");
 	}
 	if (l->queue == NULL)
 		l->queue = calloc(l->p.queue_max, sizeof(*l->queue));
-	if (l->queue == NULL || l->nr == l->p.queue_max) {
-		(void)err_set(&e, ERR_NOMEM, 0, "%u messages wait already",
+	if (l->queue == NULL || l->nr == l->p.queue_max)
+		return err_set(e, ERR_NOMEM, 0, "%u messages wait already",
 		    l->nr);
-		give_up(l, &e);
-		return;
-	}
-	memcpy(l->queue[(l->first + l->nr) % l->p.queue_max], wire,
-	    sizeof(wire));
+	l->queue[(l->first + l->nr) % l->p.queue_max] = *w;
 	if (l->nr++ == 0)
 		wait_for_room(l);
+	return 0;
+}
+
+void
+rs_link_send_fd(struct rs_link *l, const struct dvm_proto *m, int fd)
+{
+	struct waiting w = { .fd = fd };
+	struct err e = { .code = ERR_NONE };
+
+	dvm_proto_encode(m, w.wire);
+	if (send_or_queue(l, &w, &e) == 0)
+		return;
+	if (fd >= 0)
+		(void)close(fd);
+	give_up(l, &e);
+}
+
+void
+rs_link_send(struct rs_link *l, const struct dvm_proto *m)
+{
+	rs_link_send_fd(l, m, -1);
 }
 
 static void
@@ -131,6 +153,7 @@ can_read(evutil_socket_t fd, short what, void *arg)
 	struct dvm_proto m;
 	struct err e;
 	ssize_t n;
+	int passed;
 
 	(void)what;
 	for (int i = 0; i < MESSAGES_AT_ONCE && !l->broken; i++) {
@@ -139,18 +162,21 @@ can_read(evutil_socket_t fd, short what, void *arg)
 			return;
 		}
 		/* One byte more than a message shows one that is too long. */
-		n = recv(fd, untrusted_wire, sizeof(untrusted_wire),
-		    MSG_DONTWAIT);
+		n = fd_pass_receive(fd, untrusted_wire, sizeof(untrusted_wire),
+		    l->p.takes_fds ? &passed : NULL);
 		if (n < 0 && (errno == EAGAIN || errno == EINTR))
 			return;
 		if (n > 0 && dvm_proto_decode(untrusted_wire, (size_t)n, &m,
 		    &e) != 0) {
+			if (l->p.takes_fds && passed >= 0)
+				(void)close(passed);
 			(void)event_del(l->read);
 			l->p.ops.closed(l->p.arg, &e);
 			return;
 		}
 		if (n > 0) {
-			l->p.ops.message(l->p.arg, &m);
+			l->p.ops.message(l->p.arg, &m,
+			    l->p.takes_fds ? passed : -1);
 			continue;
 		}
 		l->broken = true;
@@ -196,6 +222,11 @@ rs_link_free(struct rs_link *l)
 		event_free(l->read);
 	if (l->write != NULL)
 		event_free(l->write);
+	for (; l->nr > 0; l->nr--) {
+		if (l->queue[l->first].fd >= 0)
+			(void)close(l->queue[l->first].fd);
+		l->first = (l->first + 1) % l->p.queue_max;
+	}
 	(void)close(l->p.fd);
 	free(l->queue);
 	free(l);

@@ -6,6 +6,7 @@
 #ifndef RS_LINK_H
 #define RS_LINK_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "dvm_proto.h"
@@ -14,8 +15,10 @@ struct event_base;
 struct rs_link;
 
 struct rs_link_ops {
-	/* A well-formed message; what it says is not checked. */
-	void (*message)(void *arg, const struct dvm_proto *untrusted_m);
+	/* A well-formed message; what it says is not checked.  fd: the
+	 * descriptor that came with it, now the callee's, or -1. */
+	void (*message)(void *arg, const struct dvm_proto *untrusted_m,
+	    int fd);
 	/* The other end is gone, or does not take what is sent; or it sent
 	 * what is no message: ERR_INPUT, and then one may still send.
 	 * Nothing more will come.  May free the link; `message` may not. */
@@ -29,6 +32,7 @@ struct rs_link_params {
 	/* Reads on only while fewer wait; 0: always.  At one end only, or
 	 * both wait for each other. */
 	unsigned read_below;
+	bool takes_fds;		/* else one that comes is closed */
 	struct rs_link_ops ops;
 	void *arg;
 };
@@ -37,6 +41,8 @@ struct rs_link *rs_link_new(struct event_base *base,
     const struct rs_link_params *p, struct err *e);
 /* A full queue breaks the link: `closed` is called, later, by the loop. */
 void rs_link_send(struct rs_link *l, const struct dvm_proto *m);
+/* With a descriptor, which is taken; -1: none. */
+void rs_link_send_fd(struct rs_link *l, const struct dvm_proto *m, int fd);
 /* Closes the socket.  Takes NULL. */
 void rs_link_free(struct rs_link *l);
 

@@ -26,6 +26,8 @@
 #include "clock.h"
 #include "rs_parent.h"
 #include "rs_reconcile.h"
+#include "rs_spawn.h"
+#include "rs_stock.h"
 
 /* An earlier core may still be on its way out. */
 #define LOCK_WAIT_NS (10 * CLOCK_SECOND)
@@ -42,6 +44,7 @@ struct parent {
 	pid_t pid;
 	int listen_fd, lock_fd, signal_fd, ready_fd;
 	bool bound;		/* the socket's path is ours to remove */
+	struct rs_stock *stock;
 	pid_t pids[NR_ROLES];	/* 0: not running */
 	int status[NR_ROLES];
 	uid_t uid;
@@ -155,79 +158,45 @@ find_socket(struct parent *a, struct err *e)
 	return 0;
 }
 
-/* In the child: the descriptors of the enum, nothing else, and our own
- * program with the role's name. */
 static void
-become(const struct parent *a, int role, int link_fd, int other_fd)
+start_role(struct parent *a, int role, int link_fd, int other_fd, int stock_fd)
 {
-	char ids[64], parent[16], role_arg[16];
-	const char *argv[64];
-	size_t nr = 0;
-	/* Above all targets first, so that none is overwritten. */
-	int from[] = { link_fd, other_fd, a->lock_fd };
-	/* Who has the lock can let go of it for all: core only. */
-	size_t nr_fds = role == CORE ? 3 : 2;
-	sigset_t none;
+	struct rs_spawn spawn = { .role = role_names[role],
+	    .argv = a->p->argv, .parent = a->pid, .uid = a->uid,
+	    .gid = a->gid,
+	    /* Core's end brings front's. */
+	    .stops = role == CORE,
+	    /* Who has the lock can let go of it for all: core only. */
+	    .nr_fds = role == CORE ? 4 : 2,
+	    .fds = { link_fd, other_fd, stock_fd, a->lock_fd } };
 
-	/* A terminal's signals are the parent's alone, and so is front's end,
-	 * which core's brings. */
-	(void)setsid();
-	(void)signal(SIGHUP, SIG_IGN);
-	if (role == FRONT) {
-		(void)signal(SIGINT, SIG_IGN);
-		(void)signal(SIGTERM, SIG_IGN);
-	}
-	for (size_t i = 0; i < nr_fds; i++) {
-		from[i] = fcntl(from[i], F_DUPFD, 64);
-		if (from[i] < 0)
-			_exit(1);
-	}
-	for (size_t i = 0; i < nr_fds; i++)
-		if (dup2(from[i], RS_PARENT_LINK_FD + (int)i) < 0)
-			_exit(1);
-	if (close_range(RS_PARENT_LINK_FD + (unsigned)nr_fds, ~0u, 0) != 0)
-		_exit(1);
-	(void)sigemptyset(&none);
-	(void)sigprocmask(SIG_SETMASK, &none, NULL);
-	(void)snprintf(role_arg, sizeof(role_arg), "%s", role_names[role]);
-	(void)snprintf(ids, sizeof(ids), "%u:%u", a->uid, a->gid);
-	(void)snprintf(parent, sizeof(parent), "%d", (int)a->pid);
-	while (a->p->argv[nr] != NULL && nr < 56) {
-		argv[nr] = a->p->argv[nr];
-		nr++;
-	}
-	argv[nr++] = "--role";
-	argv[nr++] = role_arg;
-	argv[nr++] = "--ids";
-	argv[nr++] = ids;
-	argv[nr++] = "--parent";
-	argv[nr++] = parent;
-	argv[nr] = NULL;
-	(void)execv("/proc/self/exe", (char **)(uintptr_t)argv);
-	_exit(1);
+	a->pids[role] = rs_spawn(&spawn);
+	if (a->pids[role] < 0)
+		a->pids[role] = 0;
 }
 
 static int
 start(struct parent *a, struct err *e)
 {
 	int link[2], ready[2];
+	int stock_fd = rs_stock_link(a->stock, e);
 
+	if (stock_fd < 0)
+		return -1;
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK,
-	    0, link) != 0)
+	    0, link) != 0) {
+		(void)close(stock_fd);
 		return err_set(e, ERR_SYS, errno, "socketpair");
+	}
 	if (pipe2(ready, O_CLOEXEC) != 0) {
+		(void)close(stock_fd);
 		(void)close(link[0]);
 		(void)close(link[1]);
 		return err_set(e, ERR_SYS, errno, "pipe");
 	}
-	for (int role = 0; role < NR_ROLES; role++) {
-		a->pids[role] = fork();
-		if (a->pids[role] == 0)
-			become(a, role, link[role], role == FRONT ?
-			    a->listen_fd : ready[1]);
-		if (a->pids[role] < 0)
-			a->pids[role] = 0;
-	}
+	start_role(a, FRONT, link[0], a->listen_fd, -1);
+	start_role(a, CORE, link[1], ready[1], stock_fd);
+	(void)close(stock_fd);
 	(void)close(link[0]);
 	(void)close(link[1]);
 	(void)close(ready[1]);
@@ -259,6 +228,8 @@ reap(struct parent *a)
 	pid_t pid;
 
 	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+		if (rs_stock_reap(a->stock, pid))
+			continue;
 		for (int role = 0; role < NR_ROLES; role++) {
 			if (a->pids[role] != pid)
 				continue;
@@ -298,12 +269,15 @@ wait_event(struct parent *a)
 	struct pollfd fds[] = {
 		{ .fd = a->signal_fd, .events = POLLIN },
 		{ .fd = a->ready_fd, .events = POLLIN },
+		{ .fd = rs_stock_fd(a->stock), .events = POLLIN },
 	};
 	struct signalfd_siginfo info;
 	char byte;
 
-	if (poll(fds, 2, -1) <= 0)
+	if (poll(fds, 3, a->stopping ? -1 : rs_stock_fill(a->stock)) <= 0)
 		return false;
+	if (fds[2].revents & POLLIN)
+		rs_stock_read(a->stock);
 	if (fds[1].revents != 0) {
 		if (read(a->ready_fd, &byte, 1) == 1) {
 			a->ready = true;
@@ -394,10 +368,12 @@ rs_parent_run(const struct rs_parent_params *p, struct err *e)
 	int rc = -1;
 
 	a.signal_fd = open_signals(e);
-	if (a.signal_fd >= 0 && find_user(&a, e) == 0 &&
+	a.stock = rs_stock_new(p->argv, e);
+	if (a.signal_fd >= 0 && a.stock != NULL && find_user(&a, e) == 0 &&
 	    take_lock(&a, e) == 0 && find_socket(&a, e) == 0)
 		rc = supervise(&a, e);
 	kill_roles(&a);
+	rs_stock_free(a.stock);
 	if (a.bound)
 		(void)unlink(p->socket_path);
 	if (a.listen_fd >= 0)

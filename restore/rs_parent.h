@@ -6,6 +6,7 @@
 #define RS_PARENT_H
 
 #include "err.h"
+#include "rs_spawn.h"
 
 struct rs_parent_params {
 	const char *socket_path;	/* used unless systemd gives a socket */
@@ -16,8 +17,10 @@ struct rs_parent_params {
 
 /* What a role finds open, and is told: descriptors in this order. */
 enum {
-	RS_PARENT_LINK_FD = 3,		/* to the other role */
+	RS_PARENT_LINK_FD = RS_SPAWN_FD,	/* to the other role; a
+					 * courier's: to core */
 	RS_PARENT_OTHER_FD,		/* front: the socket; core: ready */
+	RS_PARENT_STOCK_FD,		/* core's: rs_stock.h */
 	RS_PARENT_LOCK_FD		/* core's alone, while it lives */
 };
 

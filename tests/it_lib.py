@@ -289,9 +289,9 @@ class Service:
                    self.parent.poll() is not None)
         return self.parent.poll() is None
 
-    def roles(self):
-        """{"core": pid, "front": pid}, of those that live."""
-        found = {}
+    def children(self):
+        """(role, pid), ..., of those that live."""
+        found = []
         if self.parent is None or self.parent.poll() is not None:
             return found
         path = "/proc/%d/task/%d/children" % (self.parent.pid,
@@ -303,8 +303,16 @@ class Service:
                 with open("/proc/%s/cmdline" % pid, "rb") as f:
                     args = f.read().split(b"\0")
                 if b"--role" in args:
-                    found[args[args.index(b"--role") + 1].decode()] = int(pid)
+                    found.append((args[args.index(b"--role") + 1].decode(),
+                                  int(pid)))
         return found
+
+    def roles(self):
+        """{"core": pid, "front": pid}"""
+        return {r: pid for r, pid in self.children() if r != "courier"}
+
+    def couriers(self):
+        return [pid for r, pid in self.children() if r == "courier"]
 
     def client(self, seconds=PATIENCE):
         return Client(self.socket, seconds)

@@ -95,6 +95,23 @@ front_needs(void)
 	return close(fd) != 0 || close(loop) != 0;
 }
 
+static int
+courier_needs(void)
+{
+	struct pollfd p = { .fd = world.pair[1], .events = POLLIN };
+	int rc = common_needs();
+
+	if (rc != 0)
+		return rc;
+	if (poll(&p, 1, 0) != 0)
+		return 14;
+	/* IOCTL_EVTCHN_NOTIFY */
+	if (ioctl(-1, _IOC(_IOC_NONE, 'E', 4, 4), NULL) == 0 ||
+	    errno != EBADF)
+		return 15;
+	return 0;
+}
+
 static void *
 use_memory(void *arg)
 {
@@ -261,6 +278,7 @@ test_allowed(void)
 		const char *claim;
 	} tries[] = {
 		{ FRONT, front_needs, "front can serve clients and log" },
+		{ COURIER, courier_needs, "courier can wait and hand on" },
 		{ CORE, core_needs, "core can read files, run threads, map "
 		    "memory, connect to a local socket" },
 		{ NOBODY, front_as_root, "front as root is refused" },
@@ -444,8 +462,10 @@ main(void)
 		return tap_done();
 	test_allowed();
 	test_status(FRONT, "front", front);
+	test_status(COURIER, "courier", front);
 	test_status(CORE, "core", core);
 	(void)ok(dies_with_parent(FRONT), "front dies with its parent");
+	(void)ok(dies_with_parent(COURIER), "courier dies with its parent");
 	(void)ok(dies_with_parent(CORE), "core dies with its parent");
 	(void)ok(!dies_with_parent(NOBODY), "control: one that is not confined "
 	    "outlives it");

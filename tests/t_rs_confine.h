@@ -14,13 +14,17 @@
 #define OTHER_ID 65534		/* nobody: there may be no dvm-front here */
 #define NR_FILES 64
 
-enum who { FRONT = RS_CONFINE_FRONT, CORE = RS_CONFINE_CORE, NOBODY };
+enum who {
+	FRONT = RS_CONFINE_FRONT, COURIER = RS_CONFINE_COURIER,
+	CORE = RS_CONFINE_CORE, NOBODY
+};
 
 static inline struct rs_confine_params
 params(enum who who)
 {
 	return (struct rs_confine_params){
-		.role = who == FRONT ? RS_CONFINE_FRONT : RS_CONFINE_CORE,
+		.role = who == NOBODY ? RS_CONFINE_CORE :
+		    (enum rs_confine_role)who,
 		.uid = OTHER_ID,
 		.gid = OTHER_ID,
 		.parent = getppid(),

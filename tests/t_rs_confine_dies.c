@@ -10,6 +10,7 @@
 #include <linux/keyctl.h>
 #include <sched.h>
 #include <signal.h>
+#include <sys/epoll.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
@@ -265,47 +266,89 @@ rename_thread(void)
 	return prctl(PR_SET_NAME, "dvm", 0, 0, 0) != 0;
 }
 
+static int
+accept_nobody(void)
+{
+	return accept4(-1, NULL, NULL, SOCK_CLOEXEC) >= 0;
+}
+
+static int
+make_loop(void)
+{
+	return epoll_create1(EPOLL_CLOEXEC) < 0;
+}
+
+static int
+take_descriptor(void)
+{
+	struct msghdr m = { .msg_iov = NULL };
+
+	return recvmsg(-1, &m, 0) >= 0;
+}
+
+static int
+hand_descriptor_on(void)
+{
+	const struct msghdr m = { .msg_iov = NULL };
+
+	return sendmsg(-1, &m, MSG_NOSIGNAL) >= 0;
+}
+
+static int
+ask_for_peer(void)
+{
+	struct ucred cred;
+	socklen_t len = sizeof(cred);
+
+	return getsockopt(-1, SOL_SOCKET, SO_PEERCRED, &cred, &len) == 0;
+}
+
 static const struct {
 	const char *name;
 	int (*try)(void);
-	bool front, core;	/* must die of it */
+	bool front, courier, core;	/* must die of it */
 } forbidden[] = {
-	{ "execve", exec_true, true, true },
-	{ "execveat", exec_at, true, true },
-	{ "socket(AF_INET)", socket_inet, true, true },
-	{ "socket(AF_NETLINK)", socket_netlink, true, true },
-	{ "socket(AF_UNIX)", socket_unix, true, false },
-	{ "open of /etc/passwd", open_passwd, true, false },
-	{ "open that makes a file", make_file, true, true },
-	{ "open of O_TMPFILE", make_unnamed_file, true, true },
-	{ "unlink", remove_file, true, true },
-	{ "ptrace", trace_me, true, true },
-	{ "mmap of code", map_code, true, true },
-	{ "mprotect to code", protect_code, true, true },
-	{ "setuid(0)", become_root, true, true },
-	{ "setresuid", become_other, true, true },
-	{ "fork", fork_once, true, true },
-	{ "clone of a user namespace", new_user_namespace, true, true },
-	{ "clone3", start_thread_by_clone3, true, false },
-	{ "kill of the parent", kill_parent, true, true },
-	{ "tgkill of the parent", signal_thread_of_parent, true, true },
-	{ "mount", mount_nothing, true, true },
-	{ "unshare", unshare_uts, true, true },
-	{ "setns", enter_namespace, true, true },
-	{ "chroot", change_root, true, true },
-	{ "ioctl TIOCSTI", type_on_terminal, true, true },
-	{ "ioctl DM_REMOVE_ALL", remove_all_disks, true, true },
-	{ "keyctl", look_at_keys, true, true },
-	{ "bpf", load_bpf, true, true },
-	{ "process_vm_readv", read_other_memory, true, true },
-	{ "open_by_handle_at", open_by_handle, true, true },
-	{ "io_uring_setup", make_uring, true, true },
-	{ "init_module", load_module, true, true },
-	{ "setrlimit", raise_limit, true, true },
-	{ "prctl PR_SET_DUMPABLE", become_dumpable, true, true },
-	{ "prctl PR_SET_NAME", rename_thread, true, false },
-	{ "personality", change_personality, true, true },
-	{ "clock_settime", set_clock, true, true },
+	{ "execve", exec_true, true, true, true },
+	{ "execveat", exec_at, true, true, true },
+	{ "socket(AF_INET)", socket_inet, true, true, true },
+	{ "socket(AF_NETLINK)", socket_netlink, true, true, true },
+	{ "socket(AF_UNIX)", socket_unix, true, true, false },
+	{ "open of /etc/passwd", open_passwd, true, true, false },
+	{ "open that makes a file", make_file, true, true, true },
+	{ "open of O_TMPFILE", make_unnamed_file, true, true, true },
+	{ "unlink", remove_file, true, true, true },
+	{ "ptrace", trace_me, true, true, true },
+	{ "mmap of code", map_code, true, true, true },
+	{ "mprotect to code", protect_code, true, true, true },
+	{ "setuid(0)", become_root, true, true, true },
+	{ "setresuid", become_other, true, true, true },
+	{ "fork", fork_once, true, true, true },
+	{ "clone of a user namespace", new_user_namespace, true, true, true },
+	{ "clone3", start_thread_by_clone3, true, true, false },
+	{ "kill of the parent", kill_parent, true, true, true },
+	{ "tgkill of the parent", signal_thread_of_parent, true, true, true },
+	{ "mount", mount_nothing, true, true, true },
+	{ "unshare", unshare_uts, true, true, true },
+	{ "setns", enter_namespace, true, true, true },
+	{ "chroot", change_root, true, true, true },
+	{ "ioctl TIOCSTI", type_on_terminal, true, true, true },
+	{ "ioctl DM_REMOVE_ALL", remove_all_disks, true, true, true },
+	{ "keyctl", look_at_keys, true, true, true },
+	{ "bpf", load_bpf, true, true, true },
+	{ "process_vm_readv", read_other_memory, true, true, true },
+	{ "open_by_handle_at", open_by_handle, true, true, true },
+	{ "io_uring_setup", make_uring, true, true, true },
+	{ "init_module", load_module, true, true, true },
+	{ "setrlimit", raise_limit, true, true, true },
+	{ "prctl PR_SET_DUMPABLE", become_dumpable, true, true, true },
+	{ "prctl PR_SET_NAME", rename_thread, true, true, false },
+	{ "personality", change_personality, true, true, true },
+	{ "clock_settime", set_clock, true, true, true },
+	{ "accept4", accept_nobody, false, true, true },
+	{ "epoll_create1", make_loop, false, true, false },
+	{ "recvmsg", take_descriptor, false, true, false },
+	{ "sendmsg", hand_descriptor_on, false, true, false },
+	{ "getsockopt", ask_for_peer, false, true, true },
 };
 
 static void
@@ -314,7 +357,8 @@ test_forbidden(void)
 	static const struct {
 		enum who who;
 		const char *name;
-	} roles[] = { { FRONT, "front" }, { CORE, "core" } };
+	} roles[] = { { FRONT, "front" }, { COURIER, "courier" },
+	    { CORE, "core" } };
 
 	for (size_t i = 0; i < sizeof(forbidden) / sizeof(forbidden[0]); i++) {
 		int status = in_child(NOBODY, forbidden[i].try);
@@ -322,8 +366,11 @@ test_forbidden(void)
 		/* Stopped: PTRACE_TRACEME's child does not get that far. */
 		(void)ok(WIFEXITED(status), "control: %s lets an unconfined "
 		    "process live (%#x)", forbidden[i].name, status);
-		for (int r = 0; r < 2; r++) {
-			if (!(r == 0 ? forbidden[i].front : forbidden[i].core))
+		for (int r = 0; r < 3; r++) {
+			const bool dies[] = { forbidden[i].front,
+			    forbidden[i].courier, forbidden[i].core };
+
+			if (!dies[r])
 				continue;
 			status = in_child(roles[r].who, forbidden[i].try);
 			(void)ok(WIFSIGNALED(status) &&

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * Core's couriers, which its parent starts (rs_stock.h): each disposable whose
+ * client wants a channel gets one.
+ */
+#ifndef RS_COURIERS_H
+#define RS_COURIERS_H
+
+#include "rs_core.h"
+
+/* fd is taken. */
+struct rs_couriers *rs_couriers_new(struct rs_core *c, int fd, struct err *e);
+/* Takes NULL. */
+void rs_couriers_free(struct rs_couriers *r);
+
+/* Hands the slot's channel to a courier, now or when there is one. */
+void rs_couriers_give(struct rs_slot *s);
+/* Ends the slot's courier, if it has one, and closes a channel that none has
+ * yet.  May be called again. */
+void rs_couriers_end(struct rs_slot *s);
+/* Descriptors that belong to couriers, and channels that none has yet. */
+unsigned rs_couriers_files(const struct rs_core *c);
+/* At the start: those that were at work go on for their disposables, or end
+ * if there is none any more. */
+void rs_couriers_adopt(struct rs_core *c);
+
+#endif
