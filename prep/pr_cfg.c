@@ -300,7 +300,7 @@ read_settle(const XLU_Config *cfg, struct pr_config_settle *s, struct err *e)
 	};
 	char caches[8] = "keep";
 
-	*s = (struct pr_config_settle){ .user = "root" };
+	*s = (struct pr_config_settle){ .user[0] = '\0' };
 	for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
 		long value = numbers[i].value;
 

@@ -15,7 +15,7 @@
 
 #include "ag_files.h"
 
-#define LOOK_BYTES 262144u
+#define LOOK_BYTES 65536u
 
 static void
 as_user(const struct ag_files *f)

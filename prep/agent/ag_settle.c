@@ -15,6 +15,7 @@
 #include "ag_identity.h"
 #include "ag_run.h"
 #include "ag_settle.h"
+#include "ag_vchan.h"
 #include "clock.h"
 #include "ident.h"
 
@@ -121,6 +122,8 @@ static int
 step_prerun(struct settle *s)
 {
 	const char *argv[2] = { s->settings->prerun, NULL };
+	const char *name = s->settings->user[0] != '\0' ? s->settings->user :
+	    "root";
 	static struct ag_run_user user;
 	const struct ag_run r = { .argv = argv, .user = &user,
 	    .limit_s = s->settings->prerun_limit_s,
@@ -128,10 +131,9 @@ step_prerun(struct settle *s)
 
 	if (argv[0][0] == '\0')
 		return 0;
-	if (ag_run_user(s->settings->user, &user) != 0) {
+	if (ag_run_user(name, &user) != 0) {
 		(void)snprintf(s->why, AG_SETTLE_WHY_BYTES, "the guest has no "
-		    "user '%s' (dvm_user in the configuration)",
-		    s->settings->user);
+		    "user '%s' (dvm_user in the configuration)", name);
 		return -1;
 	}
 	return run(s, &r, argv[0]);
@@ -220,6 +222,7 @@ ag_settle(struct ag_xenbus *x, const struct ag_settings *settings,
 		return -1;
 	}
 	ag_freeze_open(f);
+	ag_vchan_prepare();
 	for (int i = 0; i < STEPS; i++) {
 		uint64_t start = clock_now_ns();
 

@@ -16,7 +16,8 @@
 /* What dvm-prepare says about the template, in xenstore (ident.h). */
 struct ag_settings {
 	char prerun[256];	/* a program; "" for none */
-	char user[33];		/* whose it is */
+	char user[33];		/* of all programs; "": not said, and then
+				 * prerun is root's */
 	bool drop_caches;
 	unsigned boot_limit_s, prerun_limit_s;
 	struct ag_quiet quiet;

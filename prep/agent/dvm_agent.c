@@ -4,8 +4,8 @@
  * guest that is being prepared it lets all come to rest, freezes everything
  * but itself and asks to be recorded.  In each disposable that is launched
  * from the recording it takes on the identity that dom0 put into the launch
- * page, acknowledges, and only then lets the guest go on.  In any other guest
- * it does nothing.
+ * page, acknowledges, and only then lets the guest go on; then a process that
+ * it forks serves the channel (ag_serve).  In any other guest it does nothing.
  *
  * It trusts dom0, whose xenstore and launch page it reads.  After the guest is
  * held it allocates nothing and waits for no disk.
@@ -13,6 +13,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -23,11 +24,15 @@
 #include "ag_file.h"
 #include "ag_freeze.h"
 #include "ag_identity.h"
+#include "ag_serve.h"
 #include "ag_settle.h"
+#include "ag_vchan.h"
 #include "ag_xenbus.h"
 #include "clock.h"
 #include "ident.h"
 #include "launch_page.h"
+
+#define FIRST_UID 1000u
 
 struct agent {
 	struct ag_xenbus xenbus;
@@ -36,6 +41,7 @@ struct agent {
 	int resume_fd;			/* readable after a resume */
 	uint64_t waiting_ns;		/* since when, to be recorded */
 	char domid[16];			/* of the domain it last woke in */
+	struct ag_settings settings;
 };
 
 static int
@@ -84,6 +90,57 @@ make_page(struct agent *a, char hex[2 * LAUNCH_PAGE_MAGIC_BYTES + 1])
 	for (size_t i = 0; i < sizeof(magic); i++)
 		(void)snprintf(hex + 2 * i, 3, "%02x", magic[i]);
 	return mlockall(MCL_CURRENT | MCL_FUTURE);
+}
+
+/* Whose programs run: the template's user, or who is the first of those that
+ * are people. */
+static int
+find_user(const char *name, struct ag_run_user *user)
+{
+	if (name[0] != '\0')
+		return ag_run_user(name, user);
+	if (ag_run_user_by_uid(FIRST_UID, user) == 0)
+		return 0;
+	return ag_run_user_by_uid(0, user);
+}
+
+/* In a process of its own, which may wait and allocate. */
+static int
+serve_channel(const struct agent *a)
+{
+	static struct ag_run_user user;
+	const struct ag_serve_params p = { .user = &user, .root = "",
+	    .cgroup_fd = a->freeze.guest_procs_fd };
+	struct chan_io io;
+	struct err e;
+	int rc;
+
+	(void)close(a->xenbus.fd);
+	if (find_user(a->settings.user, &user) != 0)
+		rc = err_set(&e, ERR_SYS, 0, "the guest has no user '%s' "
+		    "(dvm_user in the configuration)", a->settings.user);
+	else if ((rc = ag_vchan_open(&io, &e)) == 0) {
+		rc = ag_serve(&io, &p, &e);
+		ag_vchan_close(&io);
+	}
+	if (rc != 0)
+		(void)fprintf(stderr, "dvm-agent: %s\n", e.msg);
+	return rc == 0 ? 0 : 1;
+}
+
+/* Programs are all that fails with it. */
+static void
+start_server(const struct agent *a)
+{
+	pid_t pid;
+
+	/* From here on nobody waits for children: the kernel reaps it. */
+	(void)signal(SIGCHLD, SIG_IGN);
+	pid = fork();
+	if (pid == 0)
+		_exit(serve_channel(a));
+	if (pid < 0)
+		perror("dvm-agent: fork");
 }
 
 /* From the resume to the thaw. */
@@ -140,8 +197,10 @@ hold(struct agent *a)
 			return -1;
 		resumed_ns = clock_now_ns();
 		taken = launch_page_take(a->page, &p);
-		if (taken == 1 && take_identity(a, &p, resumed_ns) == 0)
+		if (taken == 1 && take_identity(a, &p, resumed_ns) == 0) {
+			start_server(a);
 			return 0;
+		}
 		explicit_bzero(&p, sizeof(p));
 		/* The same domain: its suspend was cancelled. */
 		if (taken == 0 && (get_domid(a, domid) != 0 ||
@@ -163,13 +222,12 @@ prepare(struct agent *a)
 {
 	static char why[AG_SETTLE_WHY_BYTES];
 	char magic[2 * LAUNCH_PAGE_MAGIC_BYTES + 1];
-	struct ag_settings settings;
 
-	if (ag_settle_parse(a->xenbus.payload, &settings) != 0)
+	if (ag_settle_parse(a->xenbus.payload, &a->settings) != 0)
 		(void)snprintf(why, sizeof(why), "dvm-prepare is of another "
 		    "version than the guest's dvm-agent: install the agent "
 		    "again");
-	else if (ag_settle(&a->xenbus, &settings, &a->freeze, why) == 0) {
+	else if (ag_settle(&a->xenbus, &a->settings, &a->freeze, why) == 0) {
 		if (make_page(a, magic) == 0 && get_domid(a, a->domid) == 0 &&
 		    ag_xenbus_write(&a->xenbus, IDENT_AGENT_SETTLED,
 		    magic) == 0)

@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * libxenvchan for ag_serve, in its process: it allocates, and waits for
+ * xenstore.  The other end is dom0's, which is trusted.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include <libxenvchan.h>
+
+#include "ag_run.h"
+#include "ag_vchan.h"
+#include "ident.h"
+
+#define RING_BYTES 65536u
+#define DEVICE "/dev/xen/gntalloc"
+#define MODULE_LIMIT_S 30u
+
+void
+ag_vchan_prepare(void)
+{
+	static const char *const load[] = { "modprobe", "-a", "xen-gntalloc",
+	    "xen-evtchn", NULL };
+	const struct ag_run r = { .argv = load, .limit_s = MODULE_LIMIT_S,
+	    .cgroup_fd = -1 };
+
+	if (access(DEVICE, F_OK) == 0)
+		return;
+	(void)ag_run(&r);
+	if (access(DEVICE, F_OK) != 0)
+		(void)fprintf(stderr, "dvm-agent: " DEVICE " is missing, so "
+		    "programs cannot be run in the disposables: the kernel "
+		    "needs the modules xen-gntalloc and xen-evtchn\n");
+}
+
+/* Closed is also what broke; but what came before that is read first. */
+static ssize_t
+read_vchan(void *arg, void *buf, size_t len)
+{
+	struct libxenvchan *v = arg;
+	int n = libxenvchan_read(v, buf, len);
+
+	/* It may have come between the look for it and the one for the end. */
+	if (n < 0 && libxenvchan_data_ready(v) > 0)
+		n = libxenvchan_read(v, buf, len);
+	errno = 0;
+	return n;
+}
+
+static ssize_t
+write_vchan(void *arg, const void *buf, size_t len)
+{
+	ssize_t n = libxenvchan_write(arg, buf, len);
+
+	errno = 0;
+	return n;
+}
+
+/* Only when the descriptor is readable, and then it does not wait. */
+static void
+woken(void *arg)
+{
+	(void)libxenvchan_wait(arg);
+}
+
+int
+ag_vchan_open(struct chan_io *io, struct err *e)
+{
+	struct libxenvchan *v = libxenvchan_server_init(NULL, 0,
+	    IDENT_AGENT_CHANNEL, RING_BYTES, RING_BYTES);
+
+	if (v == NULL)
+		return err_set(e, ERR_XEN, errno, "cannot offer the channel to "
+		    "dom0 (" DEVICE ", /dev/xen/evtchn, xenstore)");
+	v->blocking = 0;
+	*io = (struct chan_io){ .arg = v, .fd = libxenvchan_fd_for_select(v),
+	    .read = read_vchan, .write = write_vchan, .woken = woken };
+	return 0;
+}
+
+void
+ag_vchan_close(struct chan_io *io)
+{
+	libxenvchan_close(io->arg);
+	io->arg = NULL;
+}
