@@ -3,11 +3,16 @@
  * dvm: the client of the restore service.  Run by any user in group dvm; has
  * no privilege and links nothing of Xen.
  */
+#include <fcntl.h>
+#include <locale.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "dvm_cli.h"
 #include "dvm_link.h"
+#include "dvm_names.h"
 #include "dvm_out.h"
 
 #ifndef DVM_VERSION
@@ -19,30 +24,42 @@
 static int help(const struct dvm_args *args, struct err *e);
 
 static const struct dvm_command commands[] = {
-	{ "run", "TEMPLATE", 1, 1,
-	    "start a disposable and hold it until interrupted", {
+	{ "run", "[TEMPLATE] [--] [PROGRAM [ARG ...]]", 0, -1, true,
+	    "run a program in a disposable, or hold one until interrupted", {
 		{ 'f', "for", "SECONDS", "end it after so long" },
 		JSON,
-		{ 't', "timings", NULL, "print the stages of the launch" },
 		{ 'q', "quiet", NULL, "print nothing but errors" },
+		{ 's', "service", "NAME[+ARG]", "run this service of the "
+		    "guest's, no program" },
+		{ 'T', "timings", NULL, "print the stages of the launch" },
+		{ 't', "tty", NULL, "give the program your terminal" },
 	    }, dvm_run },
-	{ "ls", "", 0, 0, "list the disposables", {
+	{ "open", "FILE ... | URL", 1, -1, false,
+	    "open files or an address in a disposable", {
+		{ 'f', "for", "SECONDS", "end it after so long" },
+		{ 'm', "max-size", "BYTES", "of a file, with K, M or G; else "
+		    "1G" },
+		{ 'T', "template", "TEMPLATE", "instead of the default one" },
+		{ 'v', "view-only", NULL, "no change comes back" },
+		{ 'q', "quiet", NULL, "print nothing but errors" },
+	    }, dvm_open },
+	{ "ls", "", 0, 0, false, "list the disposables", {
 		JSON,
 		{ 'w', "watch", NULL, "every second, until interrupted" },
 	    }, dvm_ls },
-	{ "kill", "[NAME ...]", 0, -1,
+	{ "kill", "[NAME ...]", 0, -1, false,
 	    "end disposables and wait until they are gone", {
 		{ 'a', "all", NULL, "all of your own; root's being all" },
 	    }, dvm_kill },
-	{ "status", "", 0, 0, "say what the service has and how it does", {
+	{ "status", "", 0, 0, false, "say what the service has and how it does", {
 		{ 'c', "check", NULL, "look for leftovers; exit 1 if any" },
 		JSON,
 	    }, dvm_status },
-	{ "log", "", 0, 0, "print the service's last events", {
+	{ "log", "", 0, 0, false, "print the service's last events", {
 		{ 'f', "follow", NULL, "go on with new ones" },
 		JSON,
 	    }, dvm_log },
-	{ "help", "[COMMAND]", 0, 1, "explain dvm or a command of it",
+	{ "help", "[COMMAND]", 0, 1, false, "explain dvm or a command of it",
 	    { { 0, NULL, NULL, NULL } }, help },
 };
 #define NR_COMMANDS (sizeof(commands) / sizeof(commands[0]))
@@ -112,26 +129,45 @@ dispatch(int argc, char **argv, struct err *e)
 	return 0;
 }
 
+/* No descriptor of ours may be taken for one of these. */
+static void
+open_standard(void)
+{
+	int fd;
+
+	do
+		fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	while (fd >= 0 && fd <= STDERR_FILENO);
+	if (fd >= 0)
+		(void)close(fd);
+}
+
 int
 main(int argc, char **argv)
 {
 	struct err e = { .code = ERR_NONE }, later;
+	struct dvm_names names = { .nr = 0 };
 	int rc;
 
-	if (argc < 2) {
+	open_standard();
+	(void)setlocale(LC_CTYPE, "");
+	/* A reader that goes away is an error of the next write. */
+	(void)signal(SIGPIPE, SIG_IGN);
+	rc = dvm_names_translate(&names, argc, argv, &e);
+	if (rc == 0 && argc < 2) {
 		usage(stderr);
 		return err_exit_status(ERR_USAGE);
 	}
-	/* A reader that goes away is an error of the next write. */
-	(void)signal(SIGPIPE, SIG_IGN);
-	rc = dispatch(argc - 1, argv + 1, &e);
+	if (rc == 0)
+		rc = dispatch(argc - 1, argv + 1, &e);
+	else if (rc > 0)
+		rc = dispatch(names.nr, names.words, &e);
+	free(names.words);
 	if (dvm_out_flush(&later) != 0 && rc == 0) {
 		e = later;
 		rc = -1;
 	}
-	if (rc == 0)
-		return 0;
-	if (e.msg[0] != '\0')
+	if (rc != 0 && e.msg[0] != '\0')
 		(void)fprintf(stderr, "dvm: %s\n", e.msg);
-	return err_exit_status(e.code);
+	return rc < 0 ? err_exit_status(e.code) : rc;
 }

@@ -27,6 +27,8 @@ getopt_tables(const struct dvm_command *c, char *letters,
 {
 	size_t nr = 0;
 
+	if (c->first_ends)
+		*letters++ = '+';
 	/* ":" first: a missing value is told from an unknown option. */
 	*letters++ = ':';
 	for (;; nr++) {
@@ -50,7 +52,7 @@ int
 dvm_cli_parse(const struct dvm_command *c, int argc, char **argv,
     struct dvm_args *args, struct err *e)
 {
-	char letters[2 * (DVM_CLI_OPTIONS + 1) + 2];
+	char letters[2 * (DVM_CLI_OPTIONS + 1) + 3];
 	struct option names[DVM_CLI_OPTIONS + 2];
 	size_t nr = getopt_tables(c, letters, names);
 	int letter;
@@ -77,6 +79,7 @@ dvm_cli_parse(const struct dvm_command *c, int argc, char **argv,
 			    argv[optind - 1], c->name);
 		args->given[letter & 127] = optarg != NULL ? optarg : "";
 	}
+	args->ended = optind > 1 && strcmp(argv[optind - 1], "--") == 0;
 	args->operands = argv + optind;
 	args->nr_operands = argc - optind;
 	if (args->nr_operands < c->min)

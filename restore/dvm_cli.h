@@ -25,15 +25,17 @@ struct dvm_args {
 	const char *given[128];	/* by letter: "" or its value; NULL: not */
 	char **operands;
 	int nr_operands;
+	bool ended;		/* by "--", before the first operand */
 };
 
 struct dvm_command {
 	const char *name;
 	const char *operands;	/* as usage shows them */
 	int min, max;		/* how many; max -1: any number */
+	bool first_ends;	/* the first one ends the options */
 	const char *what;	/* it does, in a line without a dot */
 	struct dvm_option options[DVM_CLI_OPTIONS];
-	/* 0 or -1; an empty message: all has been said. */
+	/* 0 or -1, or an exit status; an empty message: all has been said. */
 	int (*run)(const struct dvm_args *args, struct err *e);
 };
 
@@ -61,5 +63,6 @@ int dvm_ls(const struct dvm_args *args, struct err *e);
 int dvm_kill(const struct dvm_args *args, struct err *e);
 int dvm_status(const struct dvm_args *args, struct err *e);
 int dvm_log(const struct dvm_args *args, struct err *e);
+int dvm_open(const struct dvm_args *args, struct err *e);
 
 #endif

@@ -71,11 +71,17 @@ dvm_out_add_seconds(struct json_object *object, const char *key, uint64_t ns)
 }
 
 void
-dvm_out_line(struct json_object *object)
+dvm_out_line_to(struct json_object *object, FILE *to)
 {
-	(void)puts(json_object_to_json_string_ext(object,
+	(void)fprintf(to, "%s\n", json_object_to_json_string_ext(object,
 	    JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE));
 	(void)json_object_put(object);
+}
+
+void
+dvm_out_line(struct json_object *object)
+{
+	dvm_out_line_to(object, stdout);
 }
 
 int

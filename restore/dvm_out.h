@@ -6,6 +6,7 @@
 #define DVM_OUT_H
 
 #include <stdint.h>
+#include <stdio.h>
 
 #include <json-c/json.h>
 
@@ -28,8 +29,10 @@ void dvm_out_add_number(struct json_object *object, const char *key,
 void dvm_out_add_seconds(struct json_object *object, const char *key,
     uint64_t ns);
 
-/* Prints it on a line of its own and frees it. */
+/* Prints it on a line of its own and frees it; on standard output, or
+ * elsewhere. */
 void dvm_out_line(struct json_object *object);
+void dvm_out_line_to(struct json_object *object, FILE *to);
 
 /* -1: something of standard output did not get out. */
 int dvm_out_flush(struct err *e);

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
- * dvm run: starts a disposable and holds it.  The connection is the hold: the
- * service ends the disposable when it is closed, also by our death.  Trusts
- * the service as far as dvm_link does.
+ * dvm run: starts a disposable and holds it until interrupted; or, with a
+ * program, until that has ended.  Trusts the service as far as dvm_link does.
  */
 #include <errno.h>
 #include <inttypes.h>
+#include <poll.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/signalfd.h>
@@ -13,49 +13,23 @@
 
 #include "clock.h"
 #include "dvm_cli.h"
-#include "dvm_link.h"
+#include "dvm_hold.h"
 #include "dvm_out.h"
+#include "dvm_session.h"
 
-#define LAUNCH_TIMEOUT_S 300
-/* How long a service that went away may take to come back, and how often it
- * is looked for. */
-#define AWAY_TIMEOUT_S 60
-#define AWAY_MS 200
-/* What the service may take beyond the time limit until it is gone. */
-#define END_TIMEOUT_S 90
-
-struct run {
+/* What the command line says. */
+struct what {
 	const struct dvm_args *args;
-	struct dvm_link link;
-	struct dvm_proto running;	/* the answer; its name is "" before */
-	uint64_t start_ns;
+	char template[sizeof(((struct dvm_proto *)0)->template)];
 	unsigned long limit_s;		/* 0: none */
-	bool queue_shown;
+	char **program;			/* NULL: none */
+	int nr_words;
 };
 
-/* A line that is written over while it waits, for people only. */
 static void
-show_queue(struct run *r, uint64_t before)
+print_json(const struct dvm_hold *h, FILE *to, uint64_t took_ns)
 {
-	if (dvm_cli_has(r->args, 'q') || !isatty(STDERR_FILENO))
-		return;
-	r->queue_shown = true;
-	(void)fprintf(stderr, "\rqueued, %" PRIu64 " launches before this "
-	    "one\033[K", before);
-}
-
-static void
-clear_queue(struct run *r)
-{
-	if (r->queue_shown)
-		(void)fprintf(stderr, "\r\033[K");
-	r->queue_shown = false;
-}
-
-static void
-print_json(const struct run *r, uint64_t took_ns)
-{
-	const struct dvm_proto *m = &r->running;
+	const struct dvm_proto *m = &h->running;
 	struct json_object *o = json_object_new_object();
 	struct json_object *stages = json_object_new_object();
 	char id[17];
@@ -73,18 +47,18 @@ print_json(const struct run *r, uint64_t took_ns)
 			dvm_out_add_seconds(stages, dvm_proto_stage_name(i),
 			    m->value[i]);
 	(void)json_object_object_add(o, "stages_s", stages);
-	dvm_out_line(o);
+	dvm_out_line_to(o, to);
 }
 
 static void
-print_stages(const struct dvm_proto *m)
+print_stages(const struct dvm_proto *m, FILE *to)
 {
 	uint64_t before = 0;
 
 	for (unsigned i = 0; i < DVM_PROTO_STAGES; i++) {
 		if (m->value[i] < before || m->value[i] == 0)
 			continue;
-		(void)printf("  %-10s %8.1f ms  (ends at %.1f ms)\n",
+		(void)fprintf(to, "  %-10s %8.1f ms  (ends at %.1f ms)\n",
 		    dvm_proto_stage_name(i),
 		    (double)(m->value[i] - before) / 1e6,
 		    (double)m->value[i] / 1e6);
@@ -92,163 +66,83 @@ print_stages(const struct dvm_proto *m)
 	}
 }
 
-static int
-print_running(const struct run *r, struct err *e)
+static void
+print_running(const struct dvm_args *args, const struct dvm_hold *h, FILE *to)
 {
-	uint64_t took_ns = clock_now_ns() - r->start_ns;
+	uint64_t took_ns = clock_now_ns() - h->start_ns;
 
-	if (dvm_cli_has(r->args, 'q'))
-		return 0;
-	if (dvm_cli_has(r->args, 'j')) {
-		print_json(r, took_ns);
-	} else {
-		(void)printf("%s: running after %.3f s\n", r->running.name,
-		    (double)took_ns / 1e9);
-		if (dvm_cli_has(r->args, 't'))
-			print_stages(&r->running);
+	if (dvm_cli_has(args, 'q'))
+		return;
+	if (dvm_cli_has(args, 'j')) {
+		print_json(h, to, took_ns);
+		return;
 	}
-	return dvm_out_flush(e);
+	(void)fprintf(to, "%s: running after %.3f s\n", h->running.name,
+	    (double)took_ns / 1e9);
+	if (dvm_cli_has(args, 'T'))
+		print_stages(&h->running, to);
 }
 
-/* What messages are about, from the first one on. */
-static const char *
-subject(const struct run *r)
+/* Standard output is the program's alone. */
+static void
+launched(const struct dvm_hold *h, const void *arg)
 {
-	return r->running.name[0] != '\0' ? r->running.name :
-	    r->args->operands[0];
+	const struct dvm_args *args = arg;
+
+	if (dvm_cli_has(args, 'j') || dvm_cli_has(args, 'T'))
+		print_running(args, h, stderr);
 }
 
 /* The ENDED answer: 0, or the error that it tells of. */
 static int
-end(const struct run *r, const struct dvm_proto *m, struct err *e)
+end(const struct what *w, const struct dvm_hold *h, struct err *e)
 {
-	if (m->code != 0)
-		return err_set(e, dvm_link_code(m->code), 0, "it ended: %.400s",
-		    m->text);
-	if (dvm_cli_has(r->args, 'q'))
+	if (dvm_hold_why(h, e) != 0)
+		return -1;
+	if (dvm_cli_has(w->args, 'q'))
 		return 0;
-	if (dvm_cli_has(r->args, 'j')) {
+	if (dvm_cli_has(w->args, 'j')) {
 		struct json_object *o = json_object_new_object();
 
 		dvm_out_add_text(o, "event", "ended");
-		dvm_out_add_text(o, "name", r->running.name);
-		dvm_out_add_text(o, "reason", m->text);
+		dvm_out_add_text(o, "name", h->running.name);
+		dvm_out_add_text(o, "reason", h->ended.text);
 		dvm_out_line(o);
 	} else {
-		(void)printf("%s: ended: %s\n", subject(r), m->text);
+		(void)printf("%s: ended: %s\n", h->running.name[0] != '\0' ?
+		    h->running.name : w->template, h->ended.text);
 	}
 	return dvm_out_flush(e);
 }
 
-/* 1: it runs; 0: it has ended already. */
 static int
-launch(struct run *r, struct err *e)
+interrupted(const struct dvm_hold *h, struct err *e)
 {
-	struct dvm_proto request = { .type = DVM_PROTO_RUN };
-	struct dvm_proto m;
-	bool failed;
-	int rc;
-
-	request.value[0] = r->limit_s;
-	if (dvm_cli_put(request.template, sizeof(request.template),
-	    r->args->operands[0], "template's name", e) != 0)
-		return -1;
-	dvm_link_expect(&r->link, LAUNCH_TIMEOUT_S);
-	if (dvm_link_open(&r->link, &request, -1, e) != 0)
-		return -1;
-	while ((rc = dvm_link_receive(&r->link, &m, &failed, e)) == 1 &&
-	    m.type == DVM_PROTO_QUEUED)
-		show_queue(r, m.value[0]);
-	clear_queue(r);
-	if (rc < 0)
-		return -1;
-	if (rc == 0)
-		return err_set(e, ERR_SYS, 0, "the service went away before "
-		    "it ran: try again, or see systemctl status "
-		    "dvm-restored");
-	if (m.type == DVM_PROTO_ENDED)
-		return end(r, &m, e);
-	r->running = m;
-	return print_running(r, e) == 0 ? 1 : -1;
+	if (h->away_until_ns == 0)
+		return err_set(e, ERR_INTERRUPTED, 0, "interrupted");
+	return err_set(e, ERR_INTERRUPTED, 0, "interrupted while the service "
+	    "is away: it may run on until dvm kill %s", h->running.name);
 }
 
-/* One attempt: 1 it is held again, 0 it has ended, -1; *again if the next
- * attempt may succeed. */
+/* Until it has ended: 0. */
 static int
-attach_once(struct run *r, bool *again, struct err *e)
+hold(struct dvm_hold *h, int signal_fd, struct err *e)
 {
-	struct dvm_proto request = { .type = DVM_PROTO_ATTACH,
-	    .launch_id = r->running.launch_id };
-	struct dvm_proto m;
-	bool failed = false;
-	int rc = dvm_link_open(&r->link, &request, -1, e);
-
-	if (rc == 0)
-		rc = dvm_link_receive(&r->link, &m, &failed, e);
-	else if (e->code == ERR_SYS)
-		rc = 0;
-	if (rc == 1 && m.type == DVM_PROTO_ENDED)
-		return end(r, &m, e);
-	if (rc == 1)
-		return 1;
-	dvm_link_close(&r->link);
-	/* It went away again, is not there yet, or is busy finding what
-	 * runs; at the deadline, the next attempt is none. */
-	*again = rc == 0 || e->code == (failed ? ERR_BUSY : ERR_TIMEOUT);
-	return -1;
-}
-
-/* 1: it is held again; 0: it has ended. */
-static int
-attach(struct run *r, struct err *e)
-{
-	bool again;
-	int rc = -1;
-
-	dvm_link_close(&r->link);
-	dvm_link_expect(&r->link, AWAY_TIMEOUT_S);
-	if (!dvm_cli_has(r->args, 'q'))
-		(void)fprintf(stderr, "dvm: %s: the service went away; "
-		    "waiting up to %u s for it to come back\n",
-		    r->running.name, r->link.timeout_s);
-	do {
-		again = false;
-		rc = attach_once(r, &again, e);
-		if (again && dvm_link_pause(&r->link, AWAY_MS, e) != 0)
-			again = false;
-	} while (again && clock_now_ns() < r->link.deadline_ns);
-	if (again)
-		return err_set(e, ERR_SYS, 0, "the service did not come back "
-		    "within %u s: see systemctl status dvm-restored, then dvm "
-		    "kill %s", r->link.timeout_s, r->running.name);
-	if (rc < 0 && e->code == ERR_INTERRUPTED)
-		return err_set(e, ERR_INTERRUPTED, 0, "interrupted while the "
-		    "service is away: it may run on until dvm kill %s",
-		    r->running.name);
-	return rc;
-}
-
-/* Until it has ended. */
-static int
-hold(struct run *r, struct err *e)
-{
-	uint64_t limit_ns = r->limit_s == 0 ? 0 : clock_now_ns() +
-	    (r->limit_s + END_TIMEOUT_S) * CLOCK_SECOND;
-	struct dvm_proto m;
-	bool failed;
 	int rc = 1;
 
 	while (rc == 1) {
-		r->link.deadline_ns = limit_ns;
-		r->link.timeout_s = (unsigned)r->limit_s + END_TIMEOUT_S;
-		rc = dvm_link_receive(&r->link, &m, &failed, e);
-		if (rc == 1 && m.type == DVM_PROTO_ENDED)
-			return end(r, &m, e);
-		if (rc == 1)
-			return err_set(e, ERR_INPUT, 0, "the service's "
-			    "answer: type %u while it runs", m.type);
-		if (rc == 0)
-			rc = attach(r, e);
+		struct pollfd p[2] = { { .fd = h->link.fd, .events = POLLIN },
+		    { .fd = signal_fd, .events = POLLIN } };
+		uint64_t now = clock_now_ns();
+		int ms = h->wake_ns == 0 ? -1 : h->wake_ns <= now ? 0 :
+		    h->wake_ns - now > 60 * CLOCK_SECOND ? 60000 :
+		    (int)((h->wake_ns - now) / CLOCK_MS) + 1;
+
+		if (poll(p, 2, ms) < 0 && errno != EINTR)
+			return err_set(e, ERR_SYS, errno, "poll");
+		if (p[1].revents != 0)
+			return interrupted(h, e);
+		rc = dvm_hold_turn(h, p[0].revents != 0, e);
 	}
 	return rc;
 }
@@ -273,25 +167,102 @@ open_signals(struct err *e)
 	return fd;
 }
 
+static int
+run_alone(const struct what *w, struct err *e)
+{
+	int signal_fd = open_signals(e), rc;
+	struct dvm_hold h;
+
+	if (signal_fd < 0)
+		return -1;
+	dvm_hold_init(&h, signal_fd, (unsigned)w->limit_s,
+	    dvm_cli_has(w->args, 'q'));
+	rc = dvm_hold_launch(&h, w->template, -1, e);
+	h.link.signal_fd = -1;
+	if (rc == 1) {
+		print_running(w->args, &h, stdout);
+		rc = dvm_out_flush(e);
+		if (rc == 0)
+			rc = hold(&h, signal_fd, e);
+	}
+	if (rc == 0)
+		rc = end(w, &h, e);
+	if (rc != 0 && h.running.name[0] != '\0')
+		(void)err_prefix(e, "%s", h.running.name);
+	dvm_hold_close(&h);
+	(void)close(signal_fd);
+	return rc;
+}
+
+static int
+run_program(const struct what *w, uint8_t kind, struct err *e)
+{
+	struct dvm_session p = { .template = w->template,
+	    .limit_s = (unsigned)w->limit_s, .kind = kind,
+	    .quiet = dvm_cli_has(w->args, 'q'),
+	    .tty = dvm_cli_has(w->args, 't'),
+	    .args = w->program, .nr_args = w->nr_words,
+	    .launched = launched, .launched_arg = w->args };
+
+	if (p.tty && !isatty(STDIN_FILENO))
+		return err_set(e, ERR_USAGE, 0, "run: --tty gives the program "
+		    "your terminal, and standard input is none");
+	return dvm_session_run(&p, e);
+}
+
+/* TEMPLATE, TEMPLATE [--] PROGRAM ..., or -- PROGRAM ... */
+static int
+parse(struct what *w, struct err *e)
+{
+	char **at = w->args->operands, **last = at + w->args->nr_operands;
+
+	if (!w->args->ended && at < last &&
+	    dvm_cli_put(w->template, sizeof(w->template), *at++,
+	    "template's name", e) != 0)
+		return -1;
+	if (!w->args->ended && at < last && strcmp(*at, "--") == 0) {
+		at++;
+		if (at == last)
+			return err_set(e, ERR_USAGE, 0, "run: a program is "
+			    "missing after --; see dvm run --help");
+	}
+	if (at < last && **at == '\0')
+		return err_set(e, ERR_USAGE, 0, "run: a program's name is "
+		    "empty");
+	if (at < last)
+		w->program = at;
+	w->nr_words = (int)(last - at);
+	return 0;
+}
+
 int
 dvm_run(const struct dvm_args *args, struct err *e)
 {
-	struct run r = { .args = args, .start_ns = clock_now_ns(),
-	    .link = { .fd = -1, .signal_fd = -1 } };
-	int rc;
+	struct what w = { .args = args };
+	const char *service = args->given['s'];
+	char name[256];
+	char *word = name;
 
 	if (args->given['f'] != NULL && dvm_cli_number(args->given['f'], 1,
-	    365 * 86400ul, "--for", &r.limit_s, e) != 0)
+	    365 * 86400ul, "--for", &w.limit_s, e) != 0)
 		return -1;
-	r.link.signal_fd = open_signals(e);
-	if (r.link.signal_fd < 0)
+	if (parse(&w, e) != 0)
 		return -1;
-	rc = launch(&r, e);
-	if (rc == 1)
-		rc = hold(&r, e);
-	if (rc != 0 && r.running.name[0] != '\0')
-		(void)err_prefix(e, "%s", r.running.name);
-	dvm_link_close(&r.link);
-	(void)close(r.link.signal_fd);
-	return rc;
+	if (service != NULL && (w.program != NULL || *service == '-'))
+		return err_set(e, ERR_USAGE, 0, "run: --service takes its name "
+		    "and argument, and no program; see dvm run --help");
+	if (service != NULL) {
+		if (dvm_cli_put(name, sizeof(name), service, "service's name",
+		    e) != 0)
+			return -1;
+		w.program = &word;
+		w.nr_words = 1;
+		return run_program(&w, CHAN_SERVICE, e);
+	}
+	if (w.program != NULL)
+		return run_program(&w, CHAN_PROGRAM, e);
+	if (args->nr_operands == 0 || dvm_cli_has(args, 't'))
+		return err_set(e, ERR_USAGE, 0, "run: say TEMPLATE, PROGRAM or "
+		    "both; see dvm run --help");
+	return run_alone(&w, e);
 }

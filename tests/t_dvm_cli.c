@@ -220,7 +220,10 @@ test_log(void)
 static void
 test_usage(void)
 {
-	static const char *const wrong[] = { "", "frob", "run", "run a b",
+	static const char *const wrong[] = { "", "frob", "run", "run -t a",
+	    "run a --", "run --", "run -s a b c", "run -t a b", "open",
+	    "open file:///x", "open http://a b",
+	    "open -m 1T /dev/null", "open /dev/null", "open http://a http://b",
 	    "run --frob a", "run -z a", "run -f", "run -f 0 a", "run -f 1x a",
 	    "run -f 99999999999 a", "run ../a", "run ''", "ls a", "kill",
 	    "kill ''", "kill -a disp0001", "kill disp1", "kill dom0",

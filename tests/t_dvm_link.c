@@ -168,7 +168,7 @@ test_random(void)
 {
 	static const char *const lines[] = { "ls", "ls -j", "status",
 	    "status -j", "status -c", "status -cj", "log", "log -j",
-	    "kill -a", "run -tq debian", "run -t debian", "run -j debian" };
+	    "kill -a", "run -Tq debian", "run -T debian", "run -j debian" };
 	static const uint16_t types[] = { DVM_PROTO_RECORD,
 	    DVM_PROTO_RECORD, DVM_PROTO_TEMPLATE, DVM_PROTO_STAGE,
 	    DVM_PROTO_FINDING, DVM_PROTO_FINDING, DVM_PROTO_EVENT,
