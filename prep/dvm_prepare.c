@@ -45,6 +45,8 @@ static const char usage[] =
     "recording the one that disposables are launched from.\n"
     "\n"
     "  --force                 also if the present recording is up to date\n"
+    "  --default               disposables are of this template where none is\n"
+    "                          named\n"
     "  --keep N                old recordings to keep (default 1)\n"
     "  --settle-after SECONDS  settled after so long; without it the guest's\n"
     "                          dvm-agent says when\n"
@@ -70,7 +72,7 @@ struct options {
 	const char *install_root;	/* --install-agent: that alone */
 	const char *agent;
 	unsigned settle_after, settle_timeout;
-	bool json, quiet;
+	bool json, quiet, makes_default;
 	bool done;		/* --help or --version was all */
 };
 
@@ -115,14 +117,15 @@ parse_unsigned(const char *option, const char *text, unsigned max,
 }
 
 enum option_id {
-	OPT_FORCE = 1, OPT_KEEP, OPT_SETTLE_AFTER, OPT_SETTLE_TIMEOUT,
-	OPT_CODEC, OPT_DELTA_MAX, OPT_STATE_DIR, OPT_JSON, OPT_QUIET,
+	OPT_FORCE = 1, OPT_DEFAULT, OPT_KEEP, OPT_SETTLE_AFTER,
+	OPT_SETTLE_TIMEOUT, OPT_CODEC, OPT_DELTA_MAX, OPT_STATE_DIR, OPT_JSON, OPT_QUIET,
 	OPT_INSTALL_AGENT, OPT_AGENT,
 	OPT_HELP, OPT_VERSION
 };
 
 static const struct option long_options[] = {
 	{ "force", no_argument, NULL, OPT_FORCE },
+	{ "default", no_argument, NULL, OPT_DEFAULT },
 	{ "keep", required_argument, NULL, OPT_KEEP },
 	{ "settle-after", required_argument, NULL, OPT_SETTLE_AFTER },
 	{ "settle-timeout", required_argument, NULL, OPT_SETTLE_TIMEOUT },
@@ -157,6 +160,9 @@ parse_option(int id, const char *value, struct options *o, struct err *e)
 	switch (id) {
 	case OPT_FORCE:
 		o->params.force = true;
+		return 0;
+	case OPT_DEFAULT:
+		o->makes_default = true;
 		return 0;
 	case OPT_KEEP:
 		return parse_unsigned("keep", value, KEEP_MAX, &o->params.keep,
@@ -319,6 +325,8 @@ run(struct options *o, int stop_fd, struct err *e)
 	if (rc == 0)
 		rc = pr_prepare_run(&o->params, &s, &report, &result, e);
 	close_seams(&s);
+	if (rc == 0 && o->makes_default)
+		rc = pr_gen_set_default(o->params.state_dir, config.name, e);
 	if (rc == 0 && o->json)
 		pr_report_json(&report, config.name, &result, stdout);
 	else if (rc == 0 && !o->quiet)

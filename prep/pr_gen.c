@@ -4,6 +4,7 @@
  * launcher.  Trusts the state directory as far as its owner is us and nobody
  * else may write there.
  */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -19,6 +20,8 @@
 /* A prune may take the generation away between the readlink and the open; the
  * link then points to a newer one.  Twice in a row is not prune's doing. */
 #define OPEN_TRIES 3
+/* A template of that name would be in the way, and is the default. */
+#define DEFAULT_LINK "default"
 
 int
 pr_gen_template_name(const char *untrusted_arg, char *name, size_t cap,
@@ -57,12 +60,79 @@ pr_gen_is_template(const char *state_dir, const char *entry)
 	if (pr_gen_template_name(entry, name, sizeof(name), &ignored) != 0 ||
 	    strcmp(name, entry) != 0)
 		return 0;
+	/* Not the link that is the default. */
+	n = snprintf(path, sizeof(path), "%s/%s", state_dir, name);
+	if (n < 0 || (size_t)n >= sizeof(path) || lstat(path, &st) != 0 ||
+	    !S_ISDIR(st.st_mode))
+		return 0;
 	for (size_t i = 0; i < 2; i++) {
 		n = snprintf(path, sizeof(path), "%s/%s/%s", state_dir, name,
 		    signs[i]);
 		if (n > 0 && (size_t)n < sizeof(path) && lstat(path, &st) == 0)
 			return 1;
 	}
+	return 0;
+}
+
+/* How many templates there are; `name` is one of them. */
+static unsigned
+find_only(const char *state_dir, char name[PR_GEN_NAME_MAX + 1])
+{
+	DIR *dir = opendir(state_dir);
+	const struct dirent *entry;
+	unsigned nr = 0;
+
+	while (dir != NULL && (entry = readdir(dir)) != NULL) {
+		if (!pr_gen_is_template(state_dir, entry->d_name))
+			continue;
+		(void)snprintf(name, PR_GEN_NAME_MAX + 1, "%.*s",
+		    PR_GEN_NAME_MAX, entry->d_name);
+		nr++;
+	}
+	if (dir != NULL)
+		(void)closedir(dir);
+	return nr;
+}
+
+int
+pr_gen_default(const char *state_dir, char name[PR_GEN_NAME_MAX + 1],
+    struct err *e)
+{
+	char path[PATH_MAX];
+	unsigned nr;
+	ssize_t n;
+
+	(void)snprintf(path, sizeof(path), "%s/" DEFAULT_LINK, state_dir);
+	n = readlink(path, name, PR_GEN_NAME_MAX);
+	if (n >= 0) {
+		name[n] = '\0';
+		if (pr_gen_is_template(state_dir, name))
+			return 0;
+		return err_set(e, ERR_STALE, 0, "the default template, %s, is "
+		    "not there: dvm-prepare --default makes another one it",
+		    name);
+	}
+	nr = find_only(state_dir, name);
+	if (nr == 1)
+		return 0;
+	return err_set(e, ERR_STALE, 0, nr == 0 ? "there is no template: run "
+	    "dvm-prepare on a configuration" : "no template is named, and "
+	    "none is the default: name one, or choose with dvm-prepare "
+	    "--default");
+}
+
+int
+pr_gen_set_default(const char *state_dir, const char *name, struct err *e)
+{
+	char path[PATH_MAX], new[PATH_MAX];
+
+	(void)snprintf(path, sizeof(path), "%s/" DEFAULT_LINK, state_dir);
+	(void)snprintf(new, sizeof(new), "%s/" DEFAULT_LINK ".new",
+	    state_dir);
+	(void)unlink(new);
+	if (symlink(name, new) != 0 || rename(new, path) != 0)
+		return err_set(e, ERR_SYS, errno, "cannot make %s the default: "
+		    "%s", name, path);
 	return 0;
 }
 

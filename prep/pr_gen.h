@@ -4,6 +4,7 @@
  * (restore).
  *
  *	STATE_DIR/host.key			32 bytes, 0600, made once
+ *	STATE_DIR/default -> TEMPLATE		if one was chosen
  *	STATE_DIR/TEMPLATE/lock			held while preparing
  *	STATE_DIR/TEMPLATE/current -> gen-ID	replaced by one rename
  *	STATE_DIR/TEMPLATE/gen-ID/savefile
@@ -39,6 +40,13 @@ int pr_gen_template_name(const char *untrusted_arg, char *name, size_t cap,
 /* Is the state directory's entry a template: a name that one may have, and
  * dvm-prepare was run on it? */
 int pr_gen_is_template(const char *state_dir, const char *entry);
+
+/* The template that is meant where none is named: the one that was chosen, else
+ * the only one.  ERR_STALE, with the next step. */
+int pr_gen_default(const char *state_dir, char name[PR_GEN_NAME_MAX + 1],
+    struct err *e);
+/* Chooses it. */
+int pr_gen_set_default(const char *state_dir, const char *name, struct err *e);
 
 /* Reads the host key; with create, makes it if there is none. */
 int pr_gen_host_key(const char *state_dir, int create,

@@ -273,11 +273,28 @@ rs_life_template(struct rs_core *c, const char *name, const struct err *e)
 	rs_life_dispatch(c);
 }
 
+/* The template that is meant by what was said. */
+static int
+find_template(const struct rs_core *c, const char *said,
+    char name[PR_GEN_NAME_MAX + 1], struct err *e)
+{
+	if (said[0] == '\0')
+		return pr_gen_default(c->p->state_dir, name, e);
+	/* No word of a user's goes on to the log. */
+	if (!pr_gen_is_template(c->p->state_dir, said))
+		return err_set(e, ERR_STALE, 0, "there is no template %s: run "
+		    "dvm-prepare on its configuration", said);
+	(void)snprintf(name, PR_GEN_NAME_MAX + 1, "%.*s", PR_GEN_NAME_MAX,
+	    said);
+	return 0;
+}
+
 void
 rs_life_run(struct rs_core *c, const struct dvm_proto *m, int channel_fd)
 {
 	struct dvm_proto queued = { .type = DVM_PROTO_QUEUED };
 	struct rs_slot *s = NULL, *other;
+	char name[PR_GEN_NAME_MAX + 1];
 	struct err e;
 
 	if (c->draining)
@@ -285,11 +302,8 @@ rs_life_run(struct rs_core *c, const struct dvm_proto *m, int channel_fd)
 	else if (c->nr_slots >= RS_LIFE_SLOTS_MAX)
 		(void)err_set(&e, ERR_BUSY, 0, "there are %u disposables: "
 		    "end some first", c->nr_slots);
-	else if (!pr_gen_is_template(c->p->state_dir, m->template))
-		/* No word of a user's goes on to the log. */
-		(void)err_set(&e, ERR_STALE, 0, "there is no template %s: run "
-		    "dvm-prepare on its configuration", m->template);
-	else if ((s = slot_new(c)) == NULL)
+	else if (find_template(c, m->template, name, &e) == 0 &&
+	    (s = slot_new(c)) == NULL)
 		(void)err_set(&e, ERR_NOMEM, errno, "a disposable");
 	if (s == NULL) {
 		rs_core_fail(c, m->client, &e);
@@ -301,8 +315,7 @@ rs_life_run(struct rs_core *c, const struct dvm_proto *m, int channel_fd)
 	s->channel_fd = channel_fd;
 	s->note.uid = m->uid;
 	s->limit_ns = m->value[0] * CLOCK_SECOND;
-	(void)snprintf(s->note.template_name, sizeof(s->note.template_name),
-	    "%.*s", PR_GEN_NAME_MAX, m->template);
+	memcpy(s->note.template_name, name, sizeof(name));
 	TAILQ_FOREACH(other, &c->slots, entry)
 		queued.value[0] += other != s &&
 		    other->state == DVM_PROTO_STATE_QUEUED;

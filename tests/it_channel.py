@@ -1,0 +1,320 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""it_channel.py BUILD-DIR: programs in disposables, through the real front,
+core and courier, with the real agent's end of the channel (agent_serve) on a
+host of fakes.  Ends with "N passed, N failed"."""
+
+import os
+import signal
+import socket
+import struct
+import time
+
+from it_lib import (ATTACH, ENDED, FAILED, Message, RUN, RUNNING,
+                    Service, is_alive, main, ok, wait_until)
+
+(HELLO, DATA, EOF, CREDIT, END) = range(1, 6)
+(PUT, START, SIGNAL, WINSIZE) = range(32, 36)
+(STARTED, BACK, EXIT, CHAN_FAILED) = range(64, 68)
+STDIN, STDOUT, STDERR = range(3)
+PROGRAM = 1
+COURIER_UID = 1879048192
+IDLE = 4
+
+
+class Channel:
+    """dvm's end of a channel, and the connection that holds the disposable."""
+
+    def __init__(self, service, template=b"t"):
+        self.s, self.theirs = socket.socketpair(socket.AF_UNIX,
+                                                socket.SOCK_STREAM)
+        self.s.settimeout(30)
+        self.bytes = b""
+        self.client = service.client()
+        socket.send_fds(self.client.s, [self.request(template).encode()],
+                        [self.theirs.fileno()])
+        self.theirs.close()
+        self.frame(HELLO, 0, struct.pack("<I", 1))
+
+    @staticmethod
+    def request(template=b"t", channel=1):
+        m = Message(RUN, template=template)
+        m.value[1] = channel
+        return m
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.s.close()
+        self.client.close()
+
+    def frame(self, type_, stream, payload=b""):
+        self.s.sendall(struct.pack("<BBHI", type_, stream, 0, len(payload)) +
+                       payload)
+
+    def start(self, *argv):
+        text = b"".join(a.encode() + b"\0" for a in argv)
+        self.frame(START, 0, struct.pack("<BBHHHQ", PROGRAM, 0, 0, 0, 0, 0) +
+                   text)
+
+    def take(self, nr):
+        while len(self.bytes) < nr:
+            try:
+                got = self.s.recv(65536)
+            except ConnectionError:
+                return None
+            if not got:
+                return None
+            self.bytes += got
+        piece, self.bytes = self.bytes[:nr], self.bytes[nr:]
+        return piece
+
+    def answer(self, type_):
+        """The service's answer of this type, or None."""
+        while True:
+            m = self.client.receive()
+            if m is None or m.type == type_:
+                return m
+
+    def next(self):
+        """(type, stream, payload), or None at the end."""
+        head = self.take(8)
+        if head is None:
+            return None
+        type_, stream, _, length = struct.unpack("<BBHI", head)
+        payload = self.take(length)
+        if type_ == DATA:
+            self.frame(CREDIT, stream, struct.pack("<I", length))
+        return (type_, stream, payload)
+
+    def until(self, *types):
+        """The frame of one of these types, and stdout before it."""
+        out = b""
+        while True:
+            f = self.next()
+            if f is None:
+                return None, out
+            if f[0] == DATA and f[1] == STDOUT:
+                out += f[2]
+            if f[0] in types:
+                return f, out
+
+    def output(self, size):
+        out = b""
+        while len(out) < size:
+            f = self.next()
+            if f is None:
+                break
+            if f[0] == DATA and f[1] == STDOUT:
+                out += f[2]
+        return out
+
+
+def exit_status(frame):
+    return frame and frame[0] == EXIT and struct.unpack("<I", frame[2])[0]
+
+
+def failed(frame):
+    return frame and frame[0] == CHAN_FAILED and frame[2][4:].decode()
+
+
+def test_programs(service):
+    for argv, said, want in ((["tr", "a-z", "A-Z"], b"hello\n", b"HELLO\n"),
+                             (["sh", "-c", "cat; exit 7"], b"x", b"x")):
+        with Channel(service) as c:
+            c.start(*argv)
+            c.frame(DATA, STDIN, said)
+            c.frame(EOF, STDIN)
+            end, out = c.until(EXIT, CHAN_FAILED)
+            ok(out == want and exit_status(end) == (7 if "sh" in argv else 0),
+               "%s: %r, %r" % (argv, out, end))
+    with Channel(service, b"") as c:
+        c.start("sh", "-c", "kill -9 $$")
+        end, _ = c.until(EXIT, CHAN_FAILED)
+        ok(exit_status(end) == 256 + 9, "the default template: %r" % (end,))
+    with Channel(service) as c:
+        c.start("no-such-program")
+        end, _ = c.until(EXIT, CHAN_FAILED)
+        ok(failed(end), "a program that is not there: %r" % (end,))
+    ok(wait_until(lambda: service.findings() is None), "the check is clean")
+
+
+def test_many(service):
+    """More at once than wait ahead."""
+    channels = [Channel(service) for _ in range(3 * IDLE)]
+    for i, c in enumerate(channels):
+        c.start("sh", "-c", "cat; exit %d" % i)
+        c.frame(DATA, STDIN, b"%d" % i)
+    out = [c.output(len(b"%d" % i)) for i, c in enumerate(channels)]
+    ok(out == [b"%d" % i for i in range(len(channels))],
+       "%d at once: %r" % (len(channels), out))
+    uids = []
+    for pid in service.couriers():
+        with open("/proc/%d/status" % pid, encoding="ascii") as f:
+            status = dict(line.split(":", 1) for line in f if ":" in line)
+        if "2" in status["Seccomp"]:
+            uids.append(int(status["Uid"].split()[0]))
+            if (status["CapPrm"].strip("\t\n0") or
+                    status["CapBnd"].strip("\t\n0") or
+                    status["NoNewPrivs"].strip() != "1"):
+                uids.append("not confined")
+    ok(len(uids) == len(channels) == len(set(uids)) and
+       min(uids) >= COURIER_UID, "each has a courier with a user of its own, "
+       "confined: %r" % uids)
+    for c in channels:
+        c.frame(EOF, STDIN)
+    ends = [exit_status(c.until(EXIT)[0]) for c in channels]
+    ok(ends == list(range(len(channels))), "their statuses: %r" % ends)
+    for c in channels:
+        c.s.close()
+        c.client.close()
+    ok(wait_until(lambda: len(service.couriers()) == IDLE),
+       "their couriers are gone: %d wait" % len(service.couriers()))
+    ok(wait_until(lambda: service.findings() is None), "the check is clean")
+
+
+def test_core_dies(service):
+    with Channel(service) as c:
+        running = c.answer(RUNNING)
+        c.start("cat")
+        c.frame(DATA, STDIN, b"before")
+        ok(c.output(6) == b"before", "a program runs")
+        os.kill(service.roles()["core"], signal.SIGKILL)
+        c.frame(DATA, STDIN, b"after")
+        ok(c.output(5) == b"after", "core dies: it goes on")
+        c.client.close()
+        with wait_until(lambda: attach(service, running)) as again:
+            ok(wait_until(lambda: service.findings() is None),
+               "the check is clean")
+            c.frame(DATA, STDIN, b"held")
+            ok(c.output(4) == b"held", "it is held again, and goes on")
+            c.frame(EOF, STDIN)
+            ok(exit_status(c.until(EXIT)[0]) == 0, "and ends")
+            again.close()
+    ok(wait_until(lambda: len(service.couriers()) == IDLE),
+       "the couriers are as many as before")
+    ok(wait_until(lambda: service.findings() is None), "the check is clean")
+
+
+def attach(service, running):
+    try:
+        client = service.client()
+    except OSError:
+        return None
+    client.send(Message(ATTACH, launch_id=running.launch_id))
+    m = client.receive()
+    if m is not None and m.type == RUNNING:
+        return client
+    client.close()
+    return None
+
+
+def test_courier_dies(service):
+    with Channel(service) as c:
+        c.start("cat")
+        c.frame(DATA, STDIN, b"x")
+        c.output(1)
+        busy = [p for p in service.couriers() if uid_of(p) >= COURIER_UID]
+        ok(len(busy) == 1, "one courier is at work: %r" % busy)
+        os.kill(busy[0], signal.SIGKILL)
+        end, _ = c.until(EXIT, CHAN_FAILED)
+        ok(end is None, "a courier dies: the channel ends without EXIT")
+    for pid in service.couriers():
+        os.kill(pid, signal.SIGKILL)
+    with Channel(service) as c:
+        c.start("echo", "well")
+        ok(c.output(5) == b"well\n", "idle ones die: others take their place")
+    ok(wait_until(lambda: service.findings() is None), "the check is clean")
+
+
+def uid_of(pid):
+    with open("/proc/%d/status" % pid, encoding="ascii") as f:
+        for line in f:
+            if line.startswith("Uid:"):
+                return int(line.split()[1])
+    return -1
+
+
+def test_killed(service):
+    with Channel(service) as c:
+        running = c.answer(RUNNING)
+        c.start("sh", "-c", "echo up; sleep 1000")
+        c.output(3)
+        busy = [p for p in service.couriers() if uid_of(p) >= COURIER_UID]
+        service.dvm("kill", running.name)
+        ok(c.answer(ENDED) is not None, "killed: its client is told")
+        end, _ = c.until(EXIT, CHAN_FAILED)
+        ok(end is None and wait_until(lambda: not is_alive(busy[0])),
+           "and its courier is gone")
+    ok(wait_until(lambda: service.findings() is None), "the check is clean")
+
+
+def test_bad_clients(service):
+    def refused(fds, channel):
+        with service.client() as c:
+            socket.send_fds(c.s, [Channel.request(channel=channel).encode()],
+                            fds)
+            m = c.receive()
+            return m is not None and m.type == FAILED and m.text
+
+    pipe = os.pipe()
+    for what, fds, channel in (
+            ("none, though announced", [], 1), ("a pipe", [pipe[0]], 1),
+            ("a file", [os.open("/etc/passwd", os.O_RDONLY)], 1),
+            ("a datagram socket",
+             [socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM).detach()], 1),
+            ("one of the network", [socket.socket().detach()], 1),
+            ("one that was not announced",
+             [socket.socketpair()[0].detach()], 0)):
+        ok(refused(fds, channel), "a channel that is %s is refused: %s" %
+           (what, refused(fds, channel)))
+    for what, send in (
+            ("no frame", lambda c: c.s.sendall(b"\xff" * 100)),
+            ("a program before HELLO's end", lambda c: c.frame(STARTED, 0)),
+            ("more than the window",
+             lambda c: [c.frame(DATA, STDIN, b"x" * 32768)
+                        for _ in range(5)])):
+        with Channel(service) as c:
+            c.start("sleep", "1000")
+            send(c)
+            end, _ = c.until(EXIT, CHAN_FAILED)
+            ok(failed(end), "a client that says %s: %s" % (what,
+                                                           failed(end)))
+    with Channel(service) as c:
+        c.start("sleep", "1000")
+    ok(wait_until(lambda: len(service.couriers()) == IDLE), "one that goes "
+       "away leaves no courier")
+    ok(wait_until(lambda: service.findings() is None), "the check is clean")
+
+
+def test_hostile(service):
+    """What the guest says is checked by the courier too."""
+    with Channel(service) as c:
+        c.start("yes")
+        time.sleep(0.5)
+        busy = [p for p in service.couriers() if uid_of(p) >= COURIER_UID]
+        with open("/proc/%d/statm" % busy[0], encoding="ascii") as f:
+            before = int(f.read().split()[1])
+        out = c.output(50 << 20)
+        with open("/proc/%d/statm" % busy[0], encoding="ascii") as f:
+            after = int(f.read().split()[1])
+        ok(len(out) >= 50 << 20 and after - before < 256,
+           "50 MiB through a courier that grows by %d pages" %
+           (after - before))
+
+
+def on_service(test):
+    def run(build):
+        os.environ["DVM_FAKE_AGENT"] = os.path.join(
+            os.path.abspath(build), "tests", "agent_serve")
+        service = Service(build)
+        ok(service.start(), "%s: the service is there" % test.__name__)
+        test(service)
+    run.__name__ = test.__name__
+    return run
+
+
+if __name__ == "__main__":
+    main(*map(on_service, (
+        test_programs, test_many, test_core_dies, test_courier_dies,
+        test_killed, test_bad_clients, test_hostile)))
