@@ -58,8 +58,11 @@ refused() {
 	rm -f /guests/refused.cfg
 }
 
+# Of the disks that are prepared, and no more: debian's takes a minute.
+disks=/guests/tiny.img
 hash_disks() {
-	cat /guests/*.img | sha256sum
+	# shellcheck disable=SC2086 # the list is meant to split
+	sha256sum $disks
 }
 
 rm -rf $state/tiny
@@ -129,6 +132,8 @@ ok $? "nothing is left"
 ok $? "the template's disk is as it was"
 rm -rf $state/two
 truncate -s 4M /guests/two.img
+disks="$disks /guests/two.img"
+[ -z "$full" ] || disks="$disks /guests/debian.img"
 before=$(hash_disks)
 {
 	cat /guests/tiny.cfg
@@ -136,7 +141,7 @@ before=$(hash_disks)
 	echo 'disk = [ "/guests/tiny.img,raw,xvda,w",' \
 	    '"/guests/two.img,raw,xvdb,r" ]'
 } >/guests/two.cfg
-prepare 0 --json /guests/two.cfg
+prepare 0 --json --codec raw /guests/two.cfg
 ok $? "a guest with two virtual CPUs and two disks is prepared"
 cat $out
 [ "$(find $state/two/gen-* -name 'xvd?.delta' | wc -l)" -eq 2 ]
