@@ -2,13 +2,15 @@
  *
  * The agent's end of the channel on a socket, for tests without a guest.
  *
- *   agent_serve [--fd N] [--root DIR] [--user NAME]
+ *   agent_serve [--fd N] [--root DIR] [--user NAME] [--hostile NAME]
+ *   agent_serve --hostiles
  *
  * Serves one session on descriptor N (3), a connected stream socket.  What it
  * starts runs as NAME, else as who runs it, with $HOME as home.  DIR stands
- * before /etc/dvm-rpc, /etc/dvm/open, /usr/share and the like ("").  Exit
- * status 0: the session is over in order; 1: it is not, and stderr says why;
- * 2: usage.
+ * before /etc/dvm-rpc, /etc/dvm/open, /usr/share and the like ("").  Which
+ * hostile agents it can be hostile.h says; the program or file "hostile:NAME"
+ * does the same, and --hostiles lists them.  Exit status 0: the session is over
+ * in order; 1: it is not, and stderr says why; 2: usage.
  */
 #include <fcntl.h>
 #include <getopt.h>
@@ -17,6 +19,7 @@
 #include <unistd.h>
 
 #include "ag_serve.h"
+#include "hostile.h"
 
 static int
 find_user(const char *name, struct ag_run_user *user)
@@ -39,6 +42,8 @@ main(int argc, char **argv)
 		{ "fd", required_argument, NULL, 'f' },
 		{ "root", required_argument, NULL, 'r' },
 		{ "user", required_argument, NULL, 'u' },
+		{ "hostile", required_argument, NULL, 'h' },
+		{ "hostiles", no_argument, NULL, 'l' },
 		{ 0 }
 	};
 	static struct ag_run_user user;
@@ -56,8 +61,12 @@ main(int argc, char **argv)
 			p.root = optarg;
 		else if (c == 'u')
 			name = optarg;
-		else
+		else if (c == 'l')
+			hostile_list(stdout);
+		else if (c != 'h' || !hostile_set(optarg))
 			return 2;
+		if (c == 'l')
+			return 0;
 	}
 	if (find_user(name, &user) != 0 ||
 	    fcntl(io.fd, F_SETFD, FD_CLOEXEC) != 0) {
