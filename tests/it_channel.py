@@ -6,116 +6,15 @@ host of fakes.  Ends with "N passed, N failed"."""
 import os
 import signal
 import socket
-import struct
 import time
 
-from it_lib import (ATTACH, ENDED, FAILED, Message, RUN, RUNNING,
-                    Service, is_alive, main, ok, wait_until)
+from it_chan import (CHAN_FAILED, Channel, DATA, EOF, EXIT, STARTED, STDIN,
+                     exit_status, failed, set_agent)
+from it_lib import (ATTACH, ENDED, FAILED, Message, RUNNING, Service, is_alive,
+                    main, ok, wait_until)
 
-(HELLO, DATA, EOF, CREDIT, END) = range(1, 6)
-(PUT, START, SIGNAL, WINSIZE) = range(32, 36)
-(STARTED, BACK, EXIT, CHAN_FAILED) = range(64, 68)
-STDIN, STDOUT, STDERR = range(3)
-PROGRAM = 1
 COURIER_UID = 1879048192
 IDLE = 4
-
-
-class Channel:
-    """dvm's end of a channel, and the connection that holds the disposable."""
-
-    def __init__(self, service, template=b"t"):
-        self.s, self.theirs = socket.socketpair(socket.AF_UNIX,
-                                                socket.SOCK_STREAM)
-        self.s.settimeout(30)
-        self.bytes = b""
-        self.client = service.client()
-        socket.send_fds(self.client.s, [self.request(template).encode()],
-                        [self.theirs.fileno()])
-        self.theirs.close()
-        self.frame(HELLO, 0, struct.pack("<I", 1))
-
-    @staticmethod
-    def request(template=b"t", channel=1):
-        m = Message(RUN, template=template)
-        m.value[1] = channel
-        return m
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.s.close()
-        self.client.close()
-
-    def frame(self, type_, stream, payload=b""):
-        self.s.sendall(struct.pack("<BBHI", type_, stream, 0, len(payload)) +
-                       payload)
-
-    def start(self, *argv):
-        text = b"".join(a.encode() + b"\0" for a in argv)
-        self.frame(START, 0, struct.pack("<BBHHHQ", PROGRAM, 0, 0, 0, 0, 0) +
-                   text)
-
-    def take(self, nr):
-        while len(self.bytes) < nr:
-            try:
-                got = self.s.recv(65536)
-            except ConnectionError:
-                return None
-            if not got:
-                return None
-            self.bytes += got
-        piece, self.bytes = self.bytes[:nr], self.bytes[nr:]
-        return piece
-
-    def answer(self, type_):
-        """The service's answer of this type, or None."""
-        while True:
-            m = self.client.receive()
-            if m is None or m.type == type_:
-                return m
-
-    def next(self):
-        """(type, stream, payload), or None at the end."""
-        head = self.take(8)
-        if head is None:
-            return None
-        type_, stream, _, length = struct.unpack("<BBHI", head)
-        payload = self.take(length)
-        if type_ == DATA:
-            self.frame(CREDIT, stream, struct.pack("<I", length))
-        return (type_, stream, payload)
-
-    def until(self, *types):
-        """The frame of one of these types, and stdout before it."""
-        out = b""
-        while True:
-            f = self.next()
-            if f is None:
-                return None, out
-            if f[0] == DATA and f[1] == STDOUT:
-                out += f[2]
-            if f[0] in types:
-                return f, out
-
-    def output(self, size):
-        out = b""
-        while len(out) < size:
-            f = self.next()
-            if f is None:
-                break
-            if f[0] == DATA and f[1] == STDOUT:
-                out += f[2]
-        return out
-
-
-def exit_status(frame):
-    return frame and frame[0] == EXIT and struct.unpack("<I", frame[2])[0]
-
-
-def failed(frame):
-    return frame and frame[0] == CHAN_FAILED and frame[2][4:].decode()
 
 
 def test_programs(service):
@@ -141,6 +40,8 @@ def test_programs(service):
 
 def test_many(service):
     """More at once than wait ahead."""
+    wait_until(lambda: len(service.couriers()) == IDLE)
+    files = nr_files(service.parent.pid)
     channels = [Channel(service) for _ in range(3 * IDLE)]
     for i, c in enumerate(channels):
         c.start("sh", "-c", "cat; exit %d" % i)
@@ -171,6 +72,9 @@ def test_many(service):
     ok(wait_until(lambda: len(service.couriers()) == IDLE),
        "their couriers are gone: %d wait" % len(service.couriers()))
     ok(wait_until(lambda: service.findings() is None), "the check is clean")
+    ok(wait_until(lambda: nr_files(service.parent.pid) == files),
+       "and the parent has %d descriptors, %d before" %
+       (nr_files(service.parent.pid), files))
 
 
 def test_core_dies(service):
@@ -225,6 +129,10 @@ def test_courier_dies(service):
         c.start("echo", "well")
         ok(c.output(5) == b"well\n", "idle ones die: others take their place")
     ok(wait_until(lambda: service.findings() is None), "the check is clean")
+
+
+def nr_files(pid):
+    return len(os.listdir("/proc/%d/fd" % pid))
 
 
 def uid_of(pid):
@@ -305,8 +213,7 @@ def test_hostile(service):
 
 def on_service(test):
     def run(build):
-        os.environ["DVM_FAKE_AGENT"] = os.path.join(
-            os.path.abspath(build), "tests", "agent_serve")
+        set_agent(build)
         service = Service(build)
         ok(service.start(), "%s: the service is there" % test.__name__)
         test(service)

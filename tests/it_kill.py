@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""kill_native: kill -9 of each role at every system call of a launch and a
-destroy.  What ran runs on, held by the same clients, and nothing else is left.
-The parent does no call then: it is killed at those of core.
+"""kill_native: kill -9 of each role at every system call of a launch, a program
+and a destroy.  What ran runs on, held by the same clients, and nothing else is
+left.  The parent is killed at core's calls.
 control_reconcile: without cleaning up at the start the check finds leftovers.
 
 usage: it_kill.py BUILD-DIR
@@ -16,11 +16,13 @@ import subprocess
 import threading
 import time
 
+from it_chan import (CHAN_FAILED, Channel, DATA, EOF, EXIT, STDIN, exit_status,
+                     set_agent)
 from it_lib import (Holder, KILL, Message, PATIENCE, RUNNING, Service, main,
                     new_seed, ok, shown, wait_until)
 
 STRIDE = int(os.environ.get("STRIDE", "1"))
-ROLES = ("core", "front", "parent")
+ROLES = ("core", "front", "courier", "parent")
 LANES = 5
 GRACE = 5
 # Calls that come by chance, such as a tick's: a launch that was not killed is
@@ -34,9 +36,14 @@ CONTROLS = 24
 def launch_and_destroy(service):
     """True if all of it was done."""
     try:
-        with service.client() as c:
-            m = c.run()
-            if m is None or m.type != RUNNING:
+        with Channel(service) as c:
+            c.start("cat")
+            c.frame(DATA, STDIN, b"well")
+            m = c.answer(RUNNING)
+            if m is None or c.output(4) != b"well":
+                return False
+            c.frame(EOF, STDIN)
+            if exit_status(c.until(EXIT, CHAN_FAILED)[0]) != 0:
                 return False
             with service.client() as other:
                 answers = other.ask(Message(KILL, name=m.name.encode()))
@@ -49,7 +56,12 @@ def kill_at(service, role, nr):
     """What call it was, or None if there were not that many."""
     pids = service.roles()
     victim = [str(service.parent.pid)] if role == "parent" else []
-    pid = pids["core" if role == "parent" else role]
+    if role == "courier":
+        # The first that waits has the next job.
+        wait_until(lambda: len(service.couriers()) >= 4)
+        pid = min(service.couriers())
+    else:
+        pid = pids["core" if role == "parent" else role]
     with subprocess.Popen(
             [os.path.join(service.tools, "tests", "kill_at"), str(pid),
              str(nr), *victim], stdout=subprocess.PIPE, text=True) as tool:
@@ -77,6 +89,7 @@ class Lane(threading.Thread):
         super().__init__(daemon=True)
         self.plan = plan
         self.lives = 0
+        set_agent(build)
         self.service = Service(build, program="it_restored_calls")
         self.service.start("-p", "2", "-g", str(GRACE))
         self.bystander = subprocess.Popen(
@@ -99,9 +112,12 @@ class Lane(threading.Thread):
         self.lives = 0
         return wait_until(lambda: self.holder.nr_attached > before)
 
-    def look(self, before):
+    def look(self, role, before):
         """After a kill: why this moment is lost, or None."""
-        if not wait_until(lambda: self.holder.nr_attached > before or
+        if role == "courier":
+            if self.holder.nr_attached != before or self.holder.ended:
+                return "the service did not go on without one courier"
+        elif not wait_until(lambda: self.holder.nr_attached > before or
                           self.holder.ended):
             return "the client did not get back what it holds"
         mine = [name for name, _, _ in self.running]
@@ -131,7 +147,7 @@ class Lane(threading.Thread):
             self.service.kill()         # it is dead: reap, see roles end
             self.service.start("-p", "2", "-g", str(GRACE))
             self.lives = 0
-        return call, self.look(before)
+        return call, self.look(role, before)
 
     def run(self):
         while True:
@@ -249,6 +265,7 @@ def control_reconcile(build):
     tried = lost = 0
     missed = []
     for _ in range(CONTROLS):
+        set_agent(build)
         service = Service(build, program="it_restored_noreconcile")
         service.start()
         if kill_at(service, "core", rng.randrange(1, 300)) is not None:

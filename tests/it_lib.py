@@ -337,7 +337,7 @@ class Service:
     def kill(self):
         """As nothing survives: the roles die with their parent."""
         if self.parent is not None:
-            pids = self.roles().values()
+            pids = [pid for _, pid in self.children()]
             self.parent.kill()
             self.parent.wait(PATIENCE)
             wait_until(lambda: not any(is_alive(pid) for pid in pids))
