@@ -64,7 +64,8 @@ chan_init(struct chan *c, const struct chan_io *io, bool is_agent)
 short
 chan_events(const struct chan *c)
 {
-	bool in = !c->closed && c->rx_len < sizeof(c->rx);
+	/* What chan_next() has given makes room at the next chan_move(). */
+	bool in = !c->closed && c->rx_len - c->rx_used < sizeof(c->rx);
 	bool out = c->tx_sent < c->tx_len;
 
 	if (!c->io.poll_out)
