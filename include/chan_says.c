@@ -90,6 +90,14 @@ is_start(const struct chan_says *s, const struct chan_frame *f)
 	}
 }
 
+/* Of the streams of bytes, those that this side sends. */
+static bool
+is_own(const struct chan_says *s, uint8_t stream)
+{
+	return s->from_agent ? s->started && (stream == CHAN_STDOUT ||
+	    stream == CHAN_STDERR) : stream == CHAN_STDIN;
+}
+
 static bool
 check_data(struct chan_says *s, const struct chan_frame *f)
 {
@@ -101,8 +109,7 @@ check_data(struct chan_says *s, const struct chan_frame *f)
 		    f->len > s->left[f->stream])
 			return false;
 		s->left[f->stream] -= f->len;
-	} else if (s->from_agent ? !s->started || f->stream == CHAN_STDIN :
-	    f->stream != CHAN_STDIN) {
+	} else if (!is_own(s, f->stream)) {
 		return false;
 	}
 	s->under_way[f->stream] += f->len;
@@ -112,9 +119,7 @@ check_data(struct chan_says *s, const struct chan_frame *f)
 static bool
 check_eof(struct chan_says *s, const struct chan_frame *f)
 {
-	if (f->len != 0 || s->eof[f->stream] || is_file(f->stream) ||
-	    (s->from_agent ? !s->started || f->stream == CHAN_STDIN :
-	    f->stream != CHAN_STDIN))
+	if (f->len != 0 || s->eof[f->stream] || !is_own(s, f->stream))
 		return false;
 	s->eof[f->stream] = true;
 	return true;
