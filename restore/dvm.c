@@ -51,7 +51,8 @@ static const struct dvm_command commands[] = {
 	    "end disposables and wait until they are gone", {
 		{ 'a', "all", NULL, "all of your own; root's being all" },
 	    }, dvm_kill },
-	{ "status", "", 0, 0, false, "say what the service has and how it does", {
+	{ "status", "", 0, 0, false,
+	    "say what the service has and how it does", {
 		{ 'c', "check", NULL, "look for leftovers; exit 1 if any" },
 		JSON,
 	    }, dvm_status },

@@ -38,8 +38,8 @@ struct dvm_back {
 int dvm_back_open(struct dvm_back *b, const char *path, uint64_t size_max,
     uint64_t back_max, struct err *e);
 
-/* The next bytes for sending, hashed; `at` of them were sent already.  ERR_BUSY:
- * the file has changed since it was opened. */
+/* The next bytes for sending, hashed; `at` of them were sent already.
+ * ERR_BUSY: the file has changed since it was opened. */
 int dvm_back_read(struct dvm_back *b, uint64_t at, void *buf, size_t len,
     struct err *e);
 

@@ -56,13 +56,18 @@ dvm_link_check_timeout(struct err *e)
 	return 0;
 }
 
-void
-dvm_link_expect(struct dvm_link *l, unsigned timeout_s)
+unsigned
+dvm_link_seconds(unsigned timeout_s)
 {
 	unsigned most = timeout_setting();
 
-	if (timeout_s != 0 && most != 0 && most < timeout_s)
-		timeout_s = most;
+	return most != 0 && most < timeout_s ? most : timeout_s;
+}
+
+void
+dvm_link_expect(struct dvm_link *l, unsigned timeout_s)
+{
+	timeout_s = dvm_link_seconds(timeout_s);
 	l->timeout_s = timeout_s;
 	l->deadline_ns = timeout_s == 0 ? 0 :
 	    clock_now_ns() + timeout_s * CLOCK_SECOND;

@@ -18,8 +18,11 @@ struct dvm_link {
 	uint64_t deadline_ns;	/* 0: none */
 };
 
-/* Sets the deadline of all that follows; 0: none.  $DVM_TIMEOUT, in seconds,
- * makes every deadline shorter, none longer. */
+/* So many seconds, or $DVM_TIMEOUT if that is less: it makes every deadline
+ * shorter, none longer. */
+unsigned dvm_link_seconds(unsigned timeout_s);
+
+/* Sets the deadline of all that follows; 0: none. */
 void dvm_link_expect(struct dvm_link *l, unsigned timeout_s);
 
 /* Is $DVM_TIMEOUT, if set, a number?  ERR_USAGE. */

@@ -30,10 +30,10 @@ int dvm_replace_begin(struct dvm_replace *r, struct err *e);
 bool dvm_replace_is_same(const struct dvm_replace *r);
 
 /* Gives the new version, which is complete, the file's mode and attributes
- * (not those that grant rights: set-uid, capabilities), and its name.  ERR_BUSY:
- * the file has changed since it was sent, and is left as it is; ERR_SYS.  In
- * both cases the new version is kept as `beside`, FILE.disp1234, if that is
- * possible.  from_fd: the file, to read attributes of. */
+ * (not those that grant rights: set-uid, capabilities), and its name.
+ * ERR_BUSY: the file has changed since it was sent, and is left as it is;
+ * ERR_SYS.  In both cases the new version is kept as `beside`, FILE.disp1234,
+ * if that is possible.  from_fd: the file, to read attributes of. */
 int dvm_replace_commit(struct dvm_replace *r, int from_fd,
     const char *disposable, struct err *e);
 

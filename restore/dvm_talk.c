@@ -24,6 +24,12 @@
 
 enum { P_CHAN, P_LINK, P_SIGNAL, P_IN, P_OUT, P_ERR, P_NR };
 
+static uint64_t
+in_seconds(unsigned s)
+{
+	return clock_now_ns() + dvm_link_seconds(s) * CLOCK_SECOND;
+}
+
 static void
 finish(struct dvm_talk *t, int status)
 {
@@ -166,7 +172,7 @@ take_frame(struct dvm_talk *t, const struct chan_frame *f, struct err *e)
 	} else if (out != NULL && f->type == CHAN_EOF) {
 		dvm_stdout_finish(out);
 	} else if (f->stream >= CHAN_FILE_0 && t->p->files != NULL) {
-		t->stall_by_ns = clock_now_ns() + STALL_S * CLOCK_SECOND;
+		t->stall_by_ns = in_seconds(STALL_S);
 		if (dvm_files_take(t->p->files, f, t->hold.running.name,
 		    e) != 0)
 			return -1;
@@ -232,7 +238,7 @@ take_link(struct dvm_talk *t, bool readable, struct err *e)
 	/* What the channel still has is first. */
 	t->link_over = true;
 	dvm_hold_close(&t->hold);
-	t->lost_by_ns = clock_now_ns() + LOST_S * CLOCK_SECOND;
+	t->lost_by_ns = in_seconds(LOST_S);
 	return 0;
 }
 
@@ -243,7 +249,7 @@ check_time(struct dvm_talk *t, struct err *e)
 	bool lost = t->lost_by_ns != 0 && now >= t->lost_by_ns;
 
 	if (t->chan.closed && t->lost_by_ns == 0)
-		t->lost_by_ns = now + LOST_S * CLOCK_SECOND;
+		t->lost_by_ns = in_seconds(LOST_S);
 	if (t->link_over && (t->chan.closed || lost))
 		return err_set(e, ERR_SYS, 0, "it ended: %.400s",
 		    t->hold.ended.text);
@@ -253,10 +259,10 @@ check_time(struct dvm_talk *t, struct err *e)
 	if (t->hello_by_ns != 0 && now >= t->hello_by_ns)
 		return err_set(e, ERR_TIMEOUT, 0, "its agent did not answer "
 		    "within %u s: install the template's agent and prepare it "
-		    "again", HELLO_S);
+		    "again", dvm_link_seconds(HELLO_S));
 	if (t->stall_by_ns != 0 && now >= t->stall_by_ns)
 		return err_set(e, ERR_TIMEOUT, 0, "nothing came for %u s while "
-		    "a file was to come back", STALL_S);
+		    "a file was to come back", dvm_link_seconds(STALL_S));
 	return 0;
 }
 
@@ -312,10 +318,13 @@ turn(struct dvm_talk *t, struct err *e)
 		return rc;
 	if (p[P_IN].revents != 0 && send_stdin(t, e) != 0)
 		return -1;
-	if (send_due(t, e) != 0 || take_frames(t, p[P_CHAN].revents, e) != 0)
+	if (take_frames(t, p[P_CHAN].revents, e) != 0)
 		return -1;
 	if (t->over)
 		return 0;
+	/* Last, so that poll() sees all that is to be sent. */
+	if (send_due(t, e) != 0)
+		return -1;
 	if (!t->link_over && take_link(t, p[P_LINK].revents != 0, e) != 0)
 		return -1;
 	return check_time(t, e);
@@ -327,7 +336,7 @@ dvm_talk_run(struct dvm_talk *t, struct err *e)
 	struct err later;
 
 	e->msg[0] = '\0';
-	t->hello_by_ns = clock_now_ns() + HELLO_S * CLOCK_SECOND;
+	t->hello_by_ns = in_seconds(HELLO_S);
 	if (chan_send_hello(&t->chan, e) != 0)
 		finish(t, DVM_SESSION_FAILED);
 	while (!t->over)
