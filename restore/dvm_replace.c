@@ -10,9 +10,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 #include <sys/xattr.h>
 #include <unistd.h>
+
+#include <sodium.h>
 
 #include "cleanup.h"
 #include "dvm_replace.h"
@@ -25,9 +26,9 @@
 static void
 draw_temp(struct dvm_replace *r)
 {
-	uint64_t id = 0;
+	uint64_t id;
 
-	(void)getrandom(&id, sizeof(id), 0);
+	randombytes_buf(&id, sizeof(id));
 	(void)snprintf(r->temp, sizeof(r->temp), ".%.200s.dvm-%016" PRIx64,
 	    r->base, id);
 }
