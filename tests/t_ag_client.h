@@ -39,6 +39,7 @@ struct client_file {
 static struct client {
 	const char *root;		/* agent_serve --root */
 	const char *hostile;		/* agent_serve --hostile */
+	const char *user;		/* agent_serve --user */
 	bool stalled;			/* no CREDIT for stdout */
 	const uint8_t *in;		/* what the program is to read */
 	size_t in_len;
@@ -58,7 +59,7 @@ static struct client {
 	struct client_file file[2];
 } client;
 
-static char client_serve[4096];
+__attribute__((unused)) static char client_serve[4096];
 
 static inline void
 client_init(char *argv0)
@@ -74,7 +75,7 @@ static inline void
 client_exec(int fd)
 {
 	char number[16];
-	const char *argv[8] = { client_serve, "--fd", number };
+	const char *argv[10] = { client_serve, "--fd", number };
 	size_t nr = 3;
 
 	(void)snprintf(number, sizeof(number), "%d", fd);
@@ -86,6 +87,10 @@ client_exec(int fd)
 	if (client.hostile != NULL) {
 		argv[nr++] = "--hostile";
 		argv[nr++] = client.hostile;
+	}
+	if (client.user != NULL) {
+		argv[nr++] = "--user";
+		argv[nr++] = client.user;
 	}
 	(void)execv(client_serve, (char *const *)(uintptr_t)argv);
 	perror(client_serve);
@@ -101,12 +106,29 @@ client_must(int rc, const struct err *e)
 	}
 }
 
-/* A new session. */
+/* A new conversation, over this. */
+static inline void
+client_hello(const struct chan_io *io)
+{
+	struct err e;
+
+	chan_init(&client.chan, io, false);
+	client.nr_files = 0;
+	client.started = client.exited = client.has_failed = client.closed =
+	    client.broken = client.out_eof = client.err_eof = false;
+	client.status = 0;
+	client.text[0] = client.why[0] = client.err[0] = '\0';
+	client.out_len = client.err_len = 0;
+	for (int i = 0; i < 2; i++)
+		client.file[i].is_back = client.file[i].complete = false;
+	client_must(chan_send_hello(&client.chan, &e), &e);
+}
+
+/* And with a new agent_serve. */
 static inline void
 client_begin(void)
 {
 	struct chan_io io;
-	struct err e;
 	int fds[2];
 
 	if (socketpair(AF_UNIX, SOCK_STREAM, 0, fds) != 0)
@@ -119,16 +141,7 @@ client_begin(void)
 	}
 	(void)close(fds[1]);
 	io = chan_io_socket(fds[0]);
-	chan_init(&client.chan, &io, false);
-	client.nr_files = 0;
-	client.started = client.exited = client.has_failed = client.closed =
-	    client.broken = client.out_eof = client.err_eof = false;
-	client.status = 0;
-	client.text[0] = client.why[0] = client.err[0] = '\0';
-	client.out_len = client.err_len = 0;
-	for (int i = 0; i < 2; i++)
-		client.file[i].is_back = client.file[i].complete = false;
-	client_must(chan_send_hello(&client.chan, &e), &e);
+	client_hello(&io);
 }
 
 /* As much as fits; *len counts all. */
@@ -253,6 +266,8 @@ client_turn(unsigned ms)
 	int rc = 1;
 
 	client_feed();
+	if (chan_move(&client.chan, 0, &e) != 0)
+		client.closed = true;
 	p.events = chan_events(&client.chan);
 	(void)poll(&p, 1, (int)ms);
 	if (chan_move(&client.chan, p.revents, &e) != 0)

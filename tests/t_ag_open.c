@@ -260,6 +260,37 @@ test_url(void)
 	    "a path instead");
 }
 
+/* Only root can be somebody else. */
+static void
+test_user(void)
+{
+	char command[64], made[8] = "";
+
+	if (geteuid() != 0 || chmod(dir, 0755) != 0)
+		return;
+	client.user = "nobody";
+	ok(open_with("#!/bin/sh\necho ${1%/*}; id -un; id -Gn; pwd; "
+	    "echo $USER; stat -c '%U %a' \"$1\" \"${1%/*}\"; "
+	    "echo theirs >\"$1\"\n", 0) && client_exited(0) &&
+	    sscanf((char *)client.out, "/tmp/dvm-%6[A-Za-z0-9]", made) == 1 &&
+	    strstr((char *)client.out, "\nnobody\nnogroup\n/\nnobody\n") !=
+	    NULL && strstr((char *)client.out, "nobody 600\nnobody 700\n") !=
+	    NULL && file_says(0, "theirs\n"), "all is done as the user");
+	(void)snprintf(command, sizeof(command), "rm -r /tmp/dvm-%s", made);
+	(void)client_shell(command);
+	ok(open_with("#!/bin/sh\nchmod 0 \"$1\"; echo ${1%/*}\n", 0) &&
+	    is_back(CHAN_BROKEN) && sscanf((char *)client.out,
+	    "/tmp/dvm-%6[A-Za-z0-9]", made) == 1, "who gets no file that it "
+	    "may not read");
+	(void)snprintf(command, sizeof(command), "rm -r /tmp/dvm-%s", made);
+	(void)client_shell(command);
+	client_begin();
+	CLIENT_TTY("exec 0<$(tty) && echo $?", 0, 0);
+	ok(client_finish() == 0 && client_exited(0) && client_said("0\r\n"),
+	    "the terminal is the user's");
+	client.user = NULL;
+}
+
 int
 main(int argc, char **argv)
 {
@@ -280,6 +311,7 @@ main(int argc, char **argv)
 	test_service();
 	test_app();
 	test_url();
+	test_user();
 	(void)snprintf(command, sizeof(command), "rm -r %s", dir);
 	return client_shell(command) == 0 ? tap_done() : 1;
 }

@@ -157,11 +157,17 @@ test_signal(void)
 	ok(client_finish() == 0 && client_exited(5) &&
 	    client_said("up\nterm\n"), "a signal arrives");
 	client_begin();
-	CLIENT_SH("sleep 1000 | sleep 1001");
-	client_wait(200);
-	client_say_u32(CHAN_SIGNAL, SIGINT);
-	ok(client_finish() == 0 && client_exited(256 + SIGINT),
-	    "it goes to the whole group");
+	CLIENT_SH("trap 'wait; exit 6' TERM; (trap 'echo in; exit' TERM; "
+	    "echo up; while :; do sleep 0.05; done) & wait");
+	(void)client_sees("up\n");
+	client_say_u32(CHAN_SIGNAL, SIGTERM);
+	ok(client_finish() == 0 && client_exited(6) &&
+	    client_said("up\nin\n"), "it goes to the whole group");
+	client_begin();
+	CLIENT_START(CHAN_PROGRAM, 0, "sleep\0001000");
+	client_say_u32(CHAN_SIGNAL, SIGTERM);
+	ok(client_finish() == 0 && client_exited(256 + SIGTERM), "also if it "
+	    "comes with START");
 }
 
 static void
@@ -190,12 +196,12 @@ test_tty(void)
 	    strstr((char *)client.out, "end\r\n") != NULL,
 	    "the end of stdin is one for who reads the terminal");
 	client_begin();
-	CLIENT_TTY("echo up; sleep 1000", 0, 0);
+	CLIENT_TTY("trap 'exit 5' INT; echo up; while :; do sleep 0.05; done",
+	    0, 0);
 	(void)client_sees("up");
 	client.in = (const uint8_t *)"\003";
 	client.in_len = 1;
-	ok(client_finish() == 0 && client_exited(256 + SIGINT),
-	    "^C in it is SIGINT");
+	ok(client_finish() == 0 && client_exited(5), "^C in it is SIGINT");
 }
 
 static void
@@ -232,11 +238,21 @@ runs(const char *mark)
 static void
 test_closed(void)
 {
+	char mark[16], words[128];
+	int len;
+
+	/* Seconds that nobody else sleeps. */
+	(void)snprintf(mark, sizeof(mark), "^1%08u$", (unsigned)getpid());
+	len = snprintf(words, sizeof(words), "sh%c-c%csetsid sh -c 'sleep "
+	    "1%08u; :' & (sleep 1%08u &); trap '' TERM HUP; echo up; wait",
+	    0, 0, (unsigned)getpid(), (unsigned)getpid());
 	client_begin();
-	CLIENT_SH("setsid sh -c 'sleep 7654321; :' & (sleep 7654321 &); "
-	    "trap '' TERM HUP; echo up; sleep 7654321; :");
-	ok(client_sees("up\n") && runs("^7654321$"), "the control: it runs");
-	ok(client_end() == 0 && !runs("^7654321$"), "when the channel closes "
+	client_start(CHAN_PROGRAM, 0, words, (size_t)len + 1, 0, 0);
+	(void)client_sees("up\n");
+	for (unsigned i = 0; i < 500 && !runs(mark); i++)
+		client_turn(10);
+	ok(runs(mark), "the control: it runs");
+	ok(client_end() == 0 && !runs(mark), "when the channel closes "
 	    "it is killed, with all that comes from it");
 	client_begin();
 	ok(client_end() == 0, "a channel that closes before START");

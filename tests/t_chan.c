@@ -296,8 +296,8 @@ test_end(void)
 static void
 test_names(void)
 {
-	static const char *const good[] = { "a", "a b.pdf", "r\303\251sum"
-	    "\303\251", "\344\270\255\346\226\207", "\360\237\230\200", "a-",
+	static const char *const good[] = { "a", "a b.pdf", "r\303\251sum",
+	    "\344\270\255\346\226\207", "\360\237\230\200", "a-",
 	    "a..b", "\302\240", "\364\217\277\277", "\355\237\277",
 	    "hostile:x" };
 	static const char *const bad[] = { "", ".", "..", ".hidden", "-rf",

@@ -149,14 +149,16 @@ take_frame(struct session *s, const struct chan_frame *f)
 		fail(s, 125);
 }
 
-/* How many frames came. */
+/* How many frames came.  Those after START are for what it starts, so they
+ * wait for that. */
 static int
 take_frames(struct session *s, struct err *e)
 {
 	struct chan_frame f;
-	int nr = 0, rc;
+	int nr = 0, rc = 0;
 
-	while ((rc = chan_next(&s->chan, &f, e)) == 1) {
+	while (s->state != STARTING &&
+	    (rc = chan_next(&s->chan, &f, e)) == 1) {
 		nr++;
 		if (s->state < FAILING)
 			take_frame(s, &f);
@@ -271,9 +273,12 @@ step(struct session *s, struct err *e)
 	return rc == 0 ? 1 : -1;
 }
 
+/* How many frames. */
 static int
 say_credit(struct session *s, struct err *e)
 {
+	int nr = 0;
+
 	for (uint8_t i = 0; i < CHAN_STREAMS && s->state < DONE; i++) {
 		if (s->owed[i] == 0 || !chan_has_room(&s->chan))
 			continue;
@@ -281,8 +286,9 @@ say_credit(struct session *s, struct err *e)
 		    e) != 0)
 			return -1;
 		s->owed[i] = 0;
+		nr++;
 	}
-	return 0;
+	return nr;
 }
 
 static void
@@ -329,15 +335,14 @@ static int
 converse(struct session *s, struct err *e)
 {
 	short revents = 0;
-	int nr, did;
+	int nr, said, did;
 
 	for (;;) {
 		if (chan_move(&s->chan, revents, e) != 0)
 			return -1;
 		nr = take_frames(s, e);
-		if (nr < 0 || say_credit(s, e) != 0)
-			return -1;
-		did = step(s, e);
+		said = nr < 0 ? -1 : say_credit(s, e);
+		did = said < 0 ? -1 : step(s, e);
 		if (did < 0)
 			return -1;
 		if ((s->state == DONE && chan_is_flushed(&s->chan)) ||
@@ -345,7 +350,7 @@ converse(struct session *s, struct err *e)
 			return 0;
 		/* Also until chan_move() could move nothing more: without a
 		 * poll_out it is woken only then. */
-		revents = wait_for_more(s, nr > 0 || did == 1);
+		revents = wait_for_more(s, nr > 0 || said > 0 || did > 0);
 	}
 }
 
