@@ -136,7 +136,7 @@ dvm_back_begin(struct dvm_back *b, uint64_t untrusted_size, struct err *e)
 {
 	b->state = DVM_BACK_COMES;
 	if (untrusted_size > b->back_max) {
-		(void)err_set(e, ERR_INPUT, 0, "comes back with %" PRIu64
+		(void)err_set(e, ERR_INPUT, 0, "it comes back with %" PRIu64
 		    " bytes, over %" PRIu64, untrusted_size, b->back_max);
 		return spoil(b);
 	}
@@ -158,7 +158,7 @@ dvm_back_data(struct dvm_back *b, const void *untrusted_data, size_t len,
 	if (b->state != DVM_BACK_COMES)
 		return 0;
 	if (len > b->size - b->got) {
-		(void)err_set(e, ERR_INPUT, 0, "comes back with more bytes "
+		(void)err_set(e, ERR_INPUT, 0, "it comes back with more bytes "
 		    "than promised");
 		return spoil(b);
 	}
@@ -189,7 +189,7 @@ dvm_back_end(struct dvm_back *b, uint64_t untrusted_size,
 	(void)crypto_generichash_final(&b->hashing, hash, sizeof(hash));
 	if (b->got != b->size || untrusted_size != b->size ||
 	    memcmp(hash, untrusted_hash, sizeof(hash)) != 0) {
-		(void)err_set(e, ERR_INPUT, 0, "did not come back as it was "
+		(void)err_set(e, ERR_INPUT, 0, "it did not come back as it was "
 		    "sent: %" PRIu64 " bytes of %" PRIu64 "%s", b->got,
 		    b->size, b->got == b->size ? ", and not these" : "");
 		return spoil(b);

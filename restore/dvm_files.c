@@ -30,14 +30,13 @@ shown(const struct dvm_file *f, char text[CHAN_NAME_MAX + 1])
 }
 
 static void
-complain(struct dvm_files *files, struct dvm_file *f, const char *what,
-    int status)
+complain(struct dvm_files *files, struct dvm_file *f, const char *what)
 {
 	char name[CHAN_NAME_MAX + 1];
 
-	(void)fprintf(stderr, "dvm: %s %s\n", shown(f, name), what);
-	if (files->status != STATUS_FAILED && status != 0)
-		files->status = status;
+	(void)fprintf(stderr, "dvm: %s is as it was: %s\n", shown(f, name),
+	    what);
+	files->status = STATUS_FAILED;
 }
 
 static bool
@@ -146,6 +145,7 @@ static void
 take_back(struct dvm_files *files, struct dvm_file *f,
     const struct chan_frame *untrusted_f)
 {
+	char name[CHAN_NAME_MAX + 1];
 	enum chan_back how;
 	uint64_t size;
 	struct err e;
@@ -158,19 +158,19 @@ take_back(struct dvm_files *files, struct dvm_file *f,
 	case CHAN_CHANGED:
 		if (dvm_back_begin(&f->back, size, &e) == 0)
 			break;
-		complain(files, f, e.msg, STATUS_FAILED);
+		complain(files, f, e.msg);
 		break;
 	case CHAN_GONE:
-		complain(files, f, "was removed in the disposable, and is "
-		    "kept here", 0);
+		(void)fprintf(stderr, "dvm: %s was removed in the disposable, "
+		    "and is kept here\n", shown(f, name));
 		break;
 	case CHAN_TOO_LARGE:
-		complain(files, f, "is as it was: its new version is too "
-		    "large; see --max-size", STATUS_FAILED);
+		complain(files, f, "its new version is too large; see "
+		    "--max-size");
 		break;
 	case CHAN_BROKEN:
-		complain(files, f, "is as it was: the disposable could not "
-		    "read its new version", STATUS_FAILED);
+		complain(files, f, "the disposable could not read its new "
+		    "version");
 		break;
 	}
 }
@@ -180,21 +180,26 @@ static void
 take_end(struct dvm_files *files, struct dvm_file *f,
     const struct chan_frame *untrusted_f, const char *disposable)
 {
-	const char *beside = f->back.replace.beside;
-	char what[640 + NAME_MAX], clean[NAME_MAX + 1];
+	char name[CHAN_NAME_MAX + 1], clean[NAME_MAX + 1];
+	bool changed;
 	struct err e;
 
 	if (dvm_back_end(&f->back, chan_u64(untrusted_f->data),
 	    untrusted_f->data + 8, disposable, &e) == 0)
 		return;
-	(void)snprintf(clean, sizeof(clean), "%s", beside);
+	(void)snprintf(clean, sizeof(clean), "%s", f->back.replace.beside);
+	changed = e.code == ERR_BUSY && clean[0] != '\0';
+	if (changed && files->status == 0)
+		files->status = STATUS_CHANGED;
+	if (!changed)
+		complain(files, f, e.msg);
+	if (clean[0] == '\0')
+		return;
 	(void)dvm_text_clean((uint8_t *)clean, strlen(clean),
 	    dvm_text_is_utf8(), true);
-	(void)snprintf(what, sizeof(what), "is as it was: %s%s%s", e.msg,
-	    beside[0] != '\0' ? "; the disposable's version is beside it, in "
-	    : "; the disposable's version is lost", clean);
-	complain(files, f, what, beside[0] != '\0' && e.code == ERR_BUSY ?
-	    STATUS_CHANGED : STATUS_FAILED);
+	(void)fprintf(stderr, "dvm: %s %sthe disposable's version is in %s "
+	    "beside it\n", shown(f, name), changed ? "changed meanwhile; " :
+	    "is kept; ", clean);
 }
 
 int
@@ -219,7 +224,7 @@ dvm_files_take(struct dvm_files *files, const struct chan_frame *untrusted_f,
 	}
 	if (dvm_back_data(&f->back, untrusted_f->data, untrusted_f->len,
 	    &why) != 0)
-		complain(files, f, why.msg, STATUS_FAILED);
+		complain(files, f, why.msg);
 	f->uncredited += untrusted_f->len;
 	return 0;
 }
@@ -256,12 +261,12 @@ dvm_files_finish(struct dvm_files *files, bool exited)
 		struct dvm_file *f = &files->all[i];
 
 		if (f->back.state == DVM_BACK_COMES)
-			complain(files, f, "is as it was: its new version did "
-			    "not come completely", STATUS_FAILED);
+			complain(files, f, "its new version did not come "
+			    "completely");
 		else if (!f->answered)
-			complain(files, f, exited ? "is as it was: the "
-			    "disposable does not say whether it changed" :
-			    "is as it was", STATUS_FAILED);
+			complain(files, f, exited ? "the disposable does not "
+			    "say whether it changed" : "nothing has come "
+			    "back");
 	}
 	return files->status;
 }
