@@ -91,7 +91,8 @@ class Play:
         os.chmod(self.path("sock"), 0o666)
         self.listener.listen(16)
         SERVICES.append(self)
-        threading.Thread(target=self.accept, daemon=True).start()
+        self.accepts = threading.Thread(target=self.accept, daemon=True)
+        self.accepts.start()
 
     def path(self, name):
         return os.path.join(self.dir, name)
@@ -192,6 +193,9 @@ class Play:
                                       for a in self.agents), 10)
 
     def remove(self):
+        # The number of a descriptor that is waited on must not be reused.
+        self.listener.shutdown(socket.SHUT_RDWR)
+        self.accepts.join(PATIENCE)
         self.listener.close()
         for a in self.agents:
             if a.poll() is None:
