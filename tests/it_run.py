@@ -16,7 +16,7 @@ import subprocess
 import termios
 import time
 
-from it_lib import ATTACH, RUN, RUNNING, Message, main, ok, wait_until
+from it_lib import ATTACH, RUN, Service, main, ok, wait_until
 from it_play import (CREDIT, DATA, EOF, FAILED, HELLO, Play, STARTED, STDERR,
                      STDOUT)
 
@@ -427,5 +427,35 @@ def agents(build):
     play.remove()
 
 
+def through_service(build):
+    """The same through the real front, core and courier."""
+    os.environ["DVM_FAKE_AGENT"] = os.path.join(os.path.abspath(build),
+                                                "tests", "agent_serve")
+    service = Service(build)
+    service.start()
+    dvm = os.path.join(build, "dvm")
+    data = random.Random(2).randbytes(BIG)
+    r = subprocess.run([dvm, "run", "--", "cat"], env=service.env, input=data,
+                       capture_output=True, check=False, timeout=120)
+    ok(r.returncode == 0 and r.stdout == data and r.stderr == b"",
+       "%d MiB both ways through the service" % (BIG >> 20))
+    with subprocess.Popen([dvm, "run", "t", "--", "sh", "-c",
+                           "echo up; cat; exit 4"], env=service.env,
+                          stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                          stderr=subprocess.DEVNULL) as p:
+        first_line(p)
+        os.kill(service.roles()["core"], signal.SIGKILL)
+        ok(wait_until(lambda: len(service.records()) == 1),
+           "core dies: dvm holds it again")
+        p.stdin.write(b"x")
+        p.stdin.close()
+        ok(p.stdout.read() == b"x" and p.wait(60) == 4,
+           "and the program goes on to its end")
+    ok(wait_until(service.is_empty) and service.findings() is None,
+       "nothing is left")
+    service.remove()
+
+
 if __name__ == "__main__":
-    main(programs, names, much, signals, terminal, service_away, agents)
+    main(programs, names, much, signals, terminal, service_away, agents,
+         through_service)
