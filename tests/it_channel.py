@@ -123,8 +123,10 @@ def test_courier_dies(service):
         os.kill(busy[0], signal.SIGKILL)
         end, _ = c.until(EXIT, CHAN_FAILED)
         ok(end is None, "a courier dies: the channel ends without EXIT")
-    for pid in service.couriers():
+    idle = service.couriers()
+    for pid in idle:
         os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: not any(map(is_alive, idle)))
     with Channel(service) as c:
         c.start("echo", "well")
         ok(c.output(5) == b"well\n", "idle ones die: others take their place")
