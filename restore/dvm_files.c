@@ -141,14 +141,14 @@ dvm_files_send(struct dvm_files *files, struct chan *c, struct err *e)
 	return rc;
 }
 
-static void
+static int
 take_back(struct dvm_files *files, struct dvm_file *f,
-    const struct chan_frame *untrusted_f)
+    const struct chan_frame *untrusted_f, struct err *e)
 {
 	char name[CHAN_NAME_MAX + 1];
 	enum chan_back how;
 	uint64_t size;
-	struct err e;
+	struct err why;
 
 	chan_get_back(untrusted_f, &how, &size);
 	f->answered = true;
@@ -156,9 +156,14 @@ take_back(struct dvm_files *files, struct dvm_file *f,
 	case CHAN_UNCHANGED:
 		break;
 	case CHAN_CHANGED:
-		if (dvm_back_begin(&f->back, size, &e) == 0)
+		if (dvm_back_begin(&f->back, size, &why) == 0)
 			break;
-		complain(files, f, e.msg);
+		complain(files, f, why.msg);
+		/* It was told how much: no agent of ours says so, and it
+		 * could go on for hours. */
+		if (why.code == ERR_INPUT)
+			return err_set(e, ERR_INPUT, 0, "more than was asked "
+			    "for");
 		break;
 	case CHAN_GONE:
 		(void)fprintf(stderr, "dvm: %s was removed in the disposable, "
@@ -173,6 +178,7 @@ take_back(struct dvm_files *files, struct dvm_file *f,
 		    "version");
 		break;
 	}
+	return 0;
 }
 
 /* All of a file has come, and it is in its place or will not be. */
@@ -214,10 +220,8 @@ dvm_files_take(struct dvm_files *files, const struct chan_frame *untrusted_f,
 	if (files->view_only)
 		return err_set(e, ERR_INPUT, 0, "a file comes back that was "
 		    "to be viewed only");
-	if (untrusted_f->type == CHAN_BACK) {
-		take_back(files, f, untrusted_f);
-		return 0;
-	}
+	if (untrusted_f->type == CHAN_BACK)
+		return take_back(files, f, untrusted_f, e);
 	if (untrusted_f->type == CHAN_END) {
 		take_end(files, f, untrusted_f, disposable);
 		return 0;
