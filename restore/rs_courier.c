@@ -26,11 +26,11 @@
 /* For a client to take the last words. */
 #define LINGER_MS 10000
 /* Small frames in great number cost time and bring nothing: a guest that sends
- * them gets a quarter of a CPU, and launches the rest. */
+ * them gets a sixteenth of a CPU, and launches the rest. */
 #define PACE_WINDOW_NS (100 * CLOCK_MS)
 #define PACE_FRAMES 256u	/* in a window; fewer are nobody's harm */
 #define PACE_BYTES 1024u	/* a frame, on average; larger ones are work */
-#define PACE_SHARE 4u
+#define PACE_SHARE 16u
 #define STATUS_FAILED 125
 #define FILES_MAX 64
 
