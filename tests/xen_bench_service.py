@@ -9,11 +9,16 @@ Launches from a prepared template, each ended before the next: by dvm-restored
 --once, then through the service, from the client's request to its answer.
 Then a burst, all asked for at once and kept, against as many in a row, kept
 too; and what they cost dom0's memory beyond what their disks' stores take.
-Prints and appends name<TAB>value<TAB>unit.
+Then dvm open, to the first byte of what its program says; and the channel both
+ways, against a plain vchan (vchan_loop, which lies where this does and at the
+guest's root) and against the console: these with `tiny`, whose console has a
+shell.  Prints and appends name<TAB>value<TAB>unit.
 """
 import argparse
 import json
+import os
 import re
+import select
 import signal
 import statistics
 import subprocess
@@ -22,6 +27,9 @@ import time
 
 from dvm_client import Connection
 from xen_service import Service, listed, until
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+BYTES, TTY_BYTES, ROUNDS = 32 << 20, 256 << 10, 3
 
 
 class Bench:
@@ -89,6 +97,75 @@ class Bench:
         time.sleep(3)
         return took, (before - after) / self.opts.burst
 
+    def open(self):
+        """Of a small file, to the first byte of its program's output."""
+        with open("/tmp/bench.txt", "w", encoding="ascii") as f:
+            f.write("all is right\n")
+        took = []
+        for _ in range(self.opts.launches):
+            start = time.monotonic()
+            with subprocess.Popen(
+                    ["dvm", "open", "--template", self.opts.template,
+                     "/tmp/bench.txt"], stdout=subprocess.PIPE) as p:
+                if p.stdout.read(1):
+                    took.append(time.monotonic() - start)
+            self.gone()
+        return took
+
+    def channel(self, way):
+        """MB/s of a program's output, or input, from when it runs."""
+        say = f"head -c {BYTES} /dev/zero" if way == "in" else "wc -c"
+        with subprocess.Popen(
+                ["dvm", "run", self.opts.template, "--", "sh", "-c",
+                 "echo ready; " + say], stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE) as p:
+            p.stdout.readline()
+            start = time.monotonic()
+            p.stdin.write(bytes(BYTES if way == "out" else 0))
+            p.stdin.close()
+            got = len(p.stdout.read())
+            took = time.monotonic() - start
+        if got != BYTES and way == "in":
+            raise SystemExit(f"xen_bench_service: {got} bytes came")
+        self.gone()
+        return BYTES / took / 1e6
+
+    def beside_channel(self):
+        """The same by a plain vchan, and by the console, in one guest."""
+        c, _ = self.ask()
+        domid = listed()[0]["domid"]
+        path = subprocess.run(
+            ["xenstore-read", f"/local/domain/{domid}/console/tty"],
+            capture_output=True, text=True, check=True).stdout.strip()
+        rates = {"vchan_in": [], "vchan_out": []}
+        with open(path, "r+b", buffering=0) as tty:
+            tty.write(b"stty raw -echo; /vchan_loop & echo; echo ready\n")
+            until_says(tty, b"ready")
+            for _ in range(ROUNDS):
+                for way in "in", "out":
+                    rates[f"vchan_{way}"].append(BYTES / float(
+                        subprocess.run(
+                            [HERE + "/vchan_loop", str(domid), way,
+                             str(BYTES)], capture_output=True, timeout=120,
+                            check=True).stdout) / 1e6)
+            tty.write(b"echo; echo begin; head -c %d /dev/zero; echo end\n"
+                      % TTY_BYTES)
+            until_says(tty, b"begin")
+            start = time.monotonic()
+            until_says(tty, b"end")
+            rates["console_in"] = [TTY_BYTES / 1e6 /
+                                   (time.monotonic() - start)]
+            tty.write(b"echo begin; head -c %d | wc -c\n" % TTY_BYTES)
+            until_says(tty, b"begin")
+            start = time.monotonic()
+            tty.write(bytes(TTY_BYTES))
+            until_says(tty, b"%d" % TTY_BYTES)
+            rates["console_out"] = [TTY_BYTES / 1e6 /
+                                    (time.monotonic() - start)]
+        c.close()
+        self.gone()
+        return rates
+
     def run(self):
         once = self.add("once_answer_s.median",
                         statistics.median(self.once()), "s")
@@ -107,8 +184,24 @@ class Bench:
         burst = self.add("burst_s.median", statistics.median(bursts), "s")
         self.add("burst_over_row", burst / row, "ratio")
         self.add("dom0_memory_each", statistics.median(kib), "KiB")
+        self.add("open_s.median", statistics.median(self.open()), "s")
+        rates = {f"channel_{way}": [self.channel(way) for _ in range(ROUNDS)]
+                 for way in ("in", "out")}
+        if self.opts.template == "tiny":
+            rates |= self.beside_channel()
+        for name, values in rates.items():
+            self.add(f"{name}.median", statistics.median(values), "MB/s")
         service.process.send_signal(signal.SIGTERM)
         service.process.wait(60)
+
+
+def until_says(tty, words, timeout=120):
+    said = b""
+    end = time.monotonic() + timeout
+    while words not in said:
+        if time.monotonic() > end or not select.select([tty], [], [], 1):
+            raise SystemExit(f"xen_bench_service: the console: {said[-99:]}")
+        said = (said + tty.read(4096))[-8192:]
 
 
 def memory():
