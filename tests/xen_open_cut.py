@@ -25,7 +25,7 @@ from xen_service import (Service, dvm, listed, ok, sh, shown, triple_faults,
 from xen_clones import GUESTS
 
 CUTS = 20
-LAUNCHES = 9
+LAUNCHES = 6
 
 
 class Opening:
