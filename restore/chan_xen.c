@@ -7,7 +7,6 @@
  */
 #include <errno.h>
 #include <inttypes.h>
-#include <libxenvchan.h>
 #include <poll.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -15,38 +14,13 @@
 #include <string.h>
 #include <xenstore.h>
 
+#include "chan_vchan.h"
 #include "clock.h"
 #include "ident.h"
 #include "rs_chan.h"
 
 /* Written last by libxenvchan's server. */
 #define LAST_NODE "event-channel"
-
-/* -1 is what it says of a channel that is closed, and read to its end. */
-static ssize_t
-result(int n)
-{
-	errno = 0;
-	return n < 0 ? -1 : n;
-}
-
-static ssize_t
-vchan_read(void *arg, void *buf, size_t len)
-{
-	return result(libxenvchan_read(arg, buf, len));
-}
-
-static ssize_t
-vchan_write(void *arg, const void *buf, size_t len)
-{
-	return result(libxenvchan_write(arg, buf, len));
-}
-
-static void
-vchan_woken(void *arg)
-{
-	(void)libxenvchan_wait(arg);
-}
 
 static bool
 is_there(struct xs_handle *xs, const char *path)
@@ -109,8 +83,6 @@ rs_chan_open(uint32_t domid, uint64_t deadline_ns, int cancel_fd,
 	if (v == NULL)
 		return err_set(e, ERR_XEN, errno, "cannot connect to the "
 		    "guest's channel");
-	v->blocking = 0;
-	*io = (struct chan_io){ .arg = v, .fd = libxenvchan_fd_for_select(v),
-	    .read = vchan_read, .write = vchan_write, .woken = vchan_woken };
+	*io = chan_vchan_io(v);
 	return 0;
 }

@@ -7,10 +7,9 @@
 #include <stdio.h>
 #include <unistd.h>
 
-#include <libxenvchan.h>
-
 #include "ag_run.h"
 #include "ag_vchan.h"
+#include "chan_vchan.h"
 #include "ident.h"
 
 #define RING_BYTES 65536u
@@ -34,36 +33,6 @@ ag_vchan_prepare(void)
 		    "needs the modules xen-gntalloc and xen-evtchn\n");
 }
 
-/* Closed is also what broke; but what came before that is read first. */
-static ssize_t
-read_vchan(void *arg, void *buf, size_t len)
-{
-	struct libxenvchan *v = arg;
-	int n = libxenvchan_read(v, buf, len);
-
-	/* It may have come between the look for it and the one for the end. */
-	if (n < 0 && libxenvchan_data_ready(v) > 0)
-		n = libxenvchan_read(v, buf, len);
-	errno = 0;
-	return n;
-}
-
-static ssize_t
-write_vchan(void *arg, const void *buf, size_t len)
-{
-	ssize_t n = libxenvchan_write(arg, buf, len);
-
-	errno = 0;
-	return n;
-}
-
-/* Only when the descriptor is readable, and then it does not wait. */
-static void
-woken(void *arg)
-{
-	(void)libxenvchan_wait(arg);
-}
-
 int
 ag_vchan_open(struct chan_io *io, struct err *e)
 {
@@ -73,9 +42,7 @@ ag_vchan_open(struct chan_io *io, struct err *e)
 	if (v == NULL)
 		return err_set(e, ERR_XEN, errno, "cannot offer the channel to "
 		    "dom0 (" DEVICE ", /dev/xen/evtchn, xenstore)");
-	v->blocking = 0;
-	*io = (struct chan_io){ .arg = v, .fd = libxenvchan_fd_for_select(v),
-	    .read = read_vchan, .write = write_vchan, .woken = woken };
+	*io = chan_vchan_io(v);
 	return 0;
 }
 
