@@ -355,18 +355,6 @@ close_copy(const struct dvm_files *files)
 }
 
 static void
-shown(const char *name, unsigned tried, unsigned lost)
-{
-	const char *path = getenv("SHOWN");
-	FILE *f = path != NULL ? fopen(path, "a") : NULL;
-
-	if (f == NULL)
-		return;
-	(void)fprintf(f, "%s\t%u\t%u\t0\n", name, tried, lost);
-	(void)fclose(f);
-}
-
-static void
 file_cut_bytes(struct chan *c, struct dvm_files *files)
 {
 	unsigned tried = 0, lost = 0;
@@ -388,7 +376,7 @@ file_cut_bytes(struct chan *c, struct dvm_files *files)
 	ok(lost == 0 && tried > SIZE, "cut at each of %u bytes: the file is "
 	    "the old one or the whole new one, and nothing else is there "
 	    "(%u lost)", tried, lost);
-	shown("file_cut_bytes", tried, lost);
+	tap_shown("file_cut_bytes", tried, lost);
 }
 
 static void
@@ -409,7 +397,7 @@ control_file_cut_bytes(void)
 	(void)close(fd);
 	ok(lost > tried / 2, "the control, which writes into the file, loses "
 	    "%u of %u", lost, tried);
-	shown("control_file_cut_bytes", tried, lost);
+	tap_shown("control_file_cut_bytes", tried, lost);
 }
 
 /* All of it once; the names that are left, besides the file's. */

@@ -117,18 +117,6 @@ leave(struct host *h, unsigned steps)
 }
 
 static void
-shown(const char *name, unsigned tried, unsigned lost)
-{
-	const char *path = getenv("SHOWN");
-	FILE *f = path != NULL ? fopen(path, "a") : NULL;
-
-	if (f == NULL)
-		return;
-	(void)fprintf(f, "%s\t%u\t%u\t0\n", name, tried, lost);
-	(void)fclose(f);
-}
-
-static void
 test_each_step(void)
 {
 	unsigned nr, steps, lost = 0, control = 0;
@@ -152,8 +140,8 @@ test_each_step(void)
 	    "removed and nothing of anybody else", steps);
 	ok(control > 5, "control: without it %u of them leave something",
 	    control);
-	shown("reconcile_native", steps, lost);
-	shown("control_reconcile_native", steps, control);
+	tap_shown("reconcile_native", steps, lost);
+	tap_shown("control_reconcile_native", steps, control);
 }
 
 /* A failing call is reported, what can be done is done, and the next run does
