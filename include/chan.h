@@ -27,7 +27,10 @@
 #define CHAN_VERSION 1u
 #define CHAN_HEADER_BYTES 8
 #define CHAN_PAYLOAD_MAX 32768u
-#define CHAN_WINDOW 131072u
+#define CHAN_WINDOW 524288u
+/* CREDIT for less may wait: who can send no more has the whole window under
+ * way, so as much as this will be passed on. */
+#define CHAN_CREDIT_MIN (CHAN_WINDOW / 8)
 #define CHAN_HASH_BYTES 32		/* BLAKE2b */
 #define CHAN_FILES_MAX 16u
 #define CHAN_NAME_MAX 255u		/* a file's name, without the NUL */
@@ -132,7 +135,7 @@ struct chan {
 	struct chan_says in, out;
 	bool closed;			/* nothing more will come */
 	size_t rx_len, rx_used, tx_len, tx_sent;
-	uint8_t rx[2 * CHAN_FRAME_MAX], tx[2 * CHAN_FRAME_MAX];
+	uint8_t rx[8 * CHAN_FRAME_MAX], tx[8 * CHAN_FRAME_MAX];
 };
 
 /* is_agent: the frames that go out are the agent's.  Nothing is allocated;

@@ -239,7 +239,7 @@ dvm_files_credit(struct dvm_files *files, struct chan *c, struct err *e)
 	for (unsigned i = 0; i < files->nr; i++) {
 		struct dvm_file *f = &files->all[i];
 
-		if (f->uncredited == 0 || !chan_has_room(c))
+		if (f->uncredited < CHAN_CREDIT_MIN || !chan_has_room(c))
 			continue;
 		if (chan_send_u32(c, CHAN_CREDIT, stream_of(i), f->uncredited,
 		    e) != 0)

@@ -18,7 +18,7 @@
 /* To a pipe that is writable so much does not wait, unless another writes to
  * it too; to a terminal it may. */
 #define SHARED_MAX 512
-#define OWN_MAX 65536
+#define OWN_MAX 262144
 
 /* The same pipe or terminal with file flags of its own; -1: not possible. */
 static int
@@ -74,7 +74,8 @@ dvm_stdout_open(struct dvm_stdout *out, int fd, bool raw)
 	out->fd = own >= 0 ? own : fd;
 	out->own = own >= 0;
 	out->is_socket = S_ISSOCK(st.st_mode);
-	out->is_file = S_ISREG(st.st_mode);
+	/* A file, /dev/null: what does not wait for another process. */
+	out->is_file = !out->is_socket && !S_ISFIFO(st.st_mode) && !isatty(fd);
 	out->is_text = !raw && isatty(fd);
 	out->is_utf8 = dvm_text_is_utf8();
 	out->broken = false;

@@ -69,9 +69,7 @@ send_credit(struct dvm_talk *t, unsigned i, struct err *e)
 {
 	uint32_t bytes = t->out[i].uncredited;
 
-	/* Each for many bytes, unless all is written. */
-	if (bytes == 0 || !chan_has_room(&t->chan) ||
-	    (bytes < CHAN_WINDOW / 8 && dvm_stdout_waits(&t->out[i])))
+	if (bytes < CHAN_CREDIT_MIN || !chan_has_room(&t->chan))
 		return 0;
 	t->out[i].uncredited = 0;
 	return chan_send_u32(&t->chan, CHAN_CREDIT,

@@ -123,7 +123,9 @@ relay(struct chan *from, struct chan *to, bool *moved, struct err *e)
 		*moved = true;
 		if (from == &guest) {
 			pace.frames++;
-			pace.bytes += f.len;
+			/* CREDIT stands for bytes that came this way. */
+			pace.bytes += f.type == CHAN_CREDIT ? chan_u32(&f) :
+			    f.len;
 		}
 	}
 	return 0;

@@ -183,7 +183,7 @@ def test_bad_clients(service):
             ("a program before HELLO's end", lambda c: c.frame(STARTED, 0)),
             ("more than the window",
              lambda c: [c.frame(DATA, STDIN, b"x" * 32768)
-                        for _ in range(5)])):
+                        for _ in range(17)])):
         with Channel(service) as c:
             c.start("sleep", "1000")
             send(c)

@@ -17,7 +17,7 @@
 #include "t_ag_client.h"
 
 #define PAGE 4096u
-#define NR_PAGES 64u
+#define NR_PAGES 256u
 #define NR_NODES 4u
 #define PORT 5
 

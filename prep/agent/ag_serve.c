@@ -280,7 +280,7 @@ say_credit(struct session *s, struct err *e)
 	int nr = 0;
 
 	for (uint8_t i = 0; i < CHAN_STREAMS && s->state < DONE; i++) {
-		if (s->owed[i] == 0 || !chan_has_room(&s->chan))
+		if (s->owed[i] < CHAN_CREDIT_MIN || !chan_has_room(&s->chan))
 			continue;
 		if (chan_send_u32(&s->chan, CHAN_CREDIT, i, s->owed[i],
 		    e) != 0)

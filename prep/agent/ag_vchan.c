@@ -12,7 +12,7 @@
 #include "chan_vchan.h"
 #include "ident.h"
 
-#define RING_BYTES 65536u
+#define RING_BYTES 262144u
 #define DEVICE "/dev/xen/gntalloc"
 #define MODULE_LIMIT_S 30u
 
