@@ -76,6 +76,9 @@ dvm_stdout_open(struct dvm_stdout *out, int fd, bool raw)
 	out->is_socket = S_ISSOCK(st.st_mode);
 	/* A file, /dev/null: what does not wait for another process. */
 	out->is_file = !out->is_socket && !S_ISFIFO(st.st_mode) && !isatty(fd);
+	out->tells_end = fd == STDOUT_FILENO &&
+	    (out->is_socket || S_ISFIFO(st.st_mode));
+	out->ended = false;
 	out->is_text = !raw && isatty(fd);
 	out->is_utf8 = dvm_text_is_utf8();
 	out->broken = false;
@@ -111,10 +114,31 @@ dvm_stdout_put(struct dvm_stdout *out, const void *untrusted, size_t len)
 	clean(out, false);
 }
 
+/* Who reads it is told as soon as the program has closed it, and not when the
+ * program ends. */
+static void
+tell_end(struct dvm_stdout *out)
+{
+	int null;
+
+	if (!out->tells_end || !out->ended || dvm_stdout_waits(out))
+		return;
+	out->tells_end = false;
+	null = open("/dev/null", O_WRONLY | O_CLOEXEC);
+	if (null < 0)
+		return;
+	dvm_stdout_close(out);
+	(void)dup2(null, STDOUT_FILENO);
+	(void)close(null);
+	out->fd = STDOUT_FILENO;
+}
+
 void
 dvm_stdout_finish(struct dvm_stdout *out)
 {
 	clean(out, true);
+	out->ended = true;
+	tell_end(out);
 }
 
 bool
@@ -165,6 +189,7 @@ dvm_stdout_write(struct dvm_stdout *out)
 	}
 	if (out->at == out->len)
 		out->at = out->ready = out->len = 0;
+	tell_end(out);
 	return 0;
 }
 

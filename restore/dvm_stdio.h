@@ -26,6 +26,8 @@ struct dvm_stdout {
 	int fd;
 	bool own;		/* opened anew, with O_NONBLOCK */
 	bool is_socket, is_file;
+	bool tells_end;		/* standard output that somebody reads */
+	bool ended;		/* nothing more comes */
 	bool is_text;		/* a terminal, and not the guest's own */
 	bool is_utf8;
 	bool broken;		/* nobody reads it: all is dropped */

@@ -122,6 +122,12 @@ def much(build):
     ok(r.returncode == 0 and r.stdout == data, "%d MiB both ways" %
        (BIG >> 20))
     play.start("run", "t", "--", "sh", "-c", "sleep 0").wait(60)
+    p = play.start("run", "t", "--", "sh", "-c",
+                   "echo x; exec >&-; read word; exit 4",
+                   stdin=subprocess.PIPE)
+    ok(p.stdout.read() == b"x\n" and p.poll() is None and
+       p.communicate(b"y\n") == (b"", b"") and p.returncode == 4,
+       "an output that the program closes ends before the program")
     # Nobody reads the one: the other goes on.
     p = play.start("run", "t", "--", "sh", "-c",
                    "head -c 5000000 /dev/zero & head -c 3000000 /dev/zero >&2;"
