@@ -21,6 +21,7 @@
 #include "rs_host.h"
 #include "rs_once.h"
 #include "rs_parent.h"
+#include "rs_unit.h"
 
 static const char usage_text[] =
 "usage: dvm-restored [options]\n"
@@ -58,6 +59,7 @@ static const char usage_text[] =
 
 struct options {
 	const char *role;	/* NULL: the service's parent, or --once */
+	const char *unit;	/* a role, as systemd's unit */
 	const char *ids;
 	unsigned parent, resident_max_mib, store_max_mib, destroy_after_s;
 	bool destroys;
@@ -112,6 +114,8 @@ static const struct option long_options[] = {
 	{ "role", required_argument, NULL, 'O' },
 	{ "ids", required_argument, NULL, 'I' },
 	{ "parent", required_argument, NULL, 'P' },
+	/* What systemd's units say. */
+	{ "unit", required_argument, NULL, 'U' },
 	{ NULL, 0, NULL, 0 }
 };
 
@@ -203,6 +207,9 @@ parse(int argc, char **argv, struct options *o, struct err *e)
 		case 'I':
 			o->ids = optarg;
 			break;
+		case 'U':
+			o->unit = optarg;
+			break;
 		case 'h':
 			(void)fputs(usage_text, stdout);
 			return 1;
@@ -255,10 +262,24 @@ run_role(struct options *o, struct err *e)
 }
 
 static int
+run_unit(struct options *o, struct err *e)
+{
+	if (strcmp(o->unit, "core") == 0)
+		return rs_unit_core(&o->core, o->service.lock_path, e);
+	if (strcmp(o->unit, "front") == 0)
+		return rs_unit_front(&o->front, e);
+	if (strcmp(o->unit, "couriers") == 0)
+		return rs_unit_couriers(o->service.argv, e);
+	return err_set(e, ERR_USAGE, 0, "--unit: core, front or couriers");
+}
+
+static int
 run(struct options *o, struct err *e)
 {
 	if (o->role != NULL)
 		return run_role(o, e);
+	if (o->unit != NULL)
+		return run_unit(o, e);
 	if (o->once.template_arg != NULL)
 		return run_once(&o->once, e);
 	if (geteuid() != 0)
@@ -307,7 +328,7 @@ main(int argc, char **argv)
 		return 0;
 	(void)fprintf(stderr, "dvm-restored: %s\n", e.msg);
 	/* A role that failed may have threads at work. */
-	if (o.role != NULL)
+	if (o.role != NULL || o.unit != NULL)
 		_exit(err_exit_status(e.code));
 	return err_exit_status(e.code);
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
- * Giving up privileges, in each of the service's roles; all come here as root.
- * Trusts the kernel no further than it can be asked: what was dropped is read
- * back.
+ * Giving up privileges, in each of the service's roles: they come here as root,
+ * or as what a unit of systemd's has made of them already.  Trusts the kernel
+ * no further than it can be asked: what was dropped is read back.
  */
 #include <cap-ng.h>
 #include <errno.h>
@@ -114,6 +114,12 @@ drop(const struct rs_confine_params *p, struct err *e)
 {
 	bool ok = true;
 
+	/* There is nothing to drop with then, and nothing to be dropped:
+	 * verify() sees to it.  What securebits would add, no_new_privs and
+	 * the bounding set have. */
+	if (capng_get_caps_process() == 0 &&
+	    !capng_have_capability(CAPNG_EFFECTIVE, CAP_SETPCAP))
+		return 0;
 	if (setgroups(0, NULL) != 0)
 		return err_set(e, ERR_SYS, errno, "cannot drop groups");
 	/* Before the ids, as it takes CAP_SETPCAP; from then on capabilities
@@ -140,13 +146,14 @@ static bool
 capabilities_hold(const struct rs_confine_params *p)
 {
 	if (capng_get_caps_process() != 0 ||
-	    capng_have_capabilities(CAPNG_SELECT_BOUNDS) != CAPNG_NONE ||
 	    capng_have_capabilities(CAPNG_SELECT_AMBIENT) != CAPNG_NONE)
 		return false;
 	for (unsigned c = 0; c <= CAP_LAST_CAP; c++)
 		if (capng_have_capability(CAPNG_EFFECTIVE, c) !=
 		    is_kept(p, c) ||
 		    capng_have_capability(CAPNG_PERMITTED, c) !=
+		    is_kept(p, c) ||
+		    capng_have_capability(CAPNG_BOUNDING_SET, c) >
 		    is_kept(p, c) ||
 		    capng_have_capability(CAPNG_INHERITABLE, c) != 0)
 			return false;
@@ -157,9 +164,11 @@ static bool
 ids_hold(uid_t uid, gid_t gid)
 {
 	uid_t u[3];
-	gid_t g[3];
+	gid_t g[3], other;
+	int nr = getgroups(1, &other);
 
-	if (getgroups(0, NULL) != 0 ||
+	/* systemd gives a user's first group as one of the others too. */
+	if (nr < 0 || (nr == 1 && other != gid) ||
 	    getresuid(&u[0], &u[1], &u[2]) != 0 ||
 	    getresgid(&g[0], &g[1], &g[2]) != 0)
 		return false;

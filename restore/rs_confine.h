@@ -38,7 +38,9 @@ struct rs_confine_params {
  * it:
  *   - no core dump and no ptrace of us: seeds are in memory;
  *   - groups, capabilities and ids are gone, read back to be sure, and no
- *     exec() and no file can bring them back (securebits, no_new_privs);
+ *     exec() and no file can bring them back (securebits, no_new_privs).  Who
+ *     begins without CAP_SETPCAP drops none and must have no others; core's
+ *     bounding set is then what it keeps;
  *   - a system call outside the role's rules (rs_confine_rules.c) kills the
  *     process with SIGSYS, except clone3(), which is "not implemented";
  *   - it dies with its parent.  For a front this takes CAP_KILL in the parent,

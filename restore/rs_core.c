@@ -31,6 +31,8 @@
 /* After this the next start does the rest. */
 #define DRAIN_SECONDS 40
 #define RECONCILE_TRIES 2u
+/* A pipe of the parent's, or the socket of sd_notify(3). */
+#define READY "READY=1"
 
 /* The main thread's, the workers'. */
 struct hosts {
@@ -39,7 +41,7 @@ struct hosts {
 };
 
 struct loop {
-	struct rs_core c;
+	struct rs_core c;		/* first: see rs_core_lost() */
 	struct event *done, *signals[2], *drained;
 	struct hosts hosts;
 	int done_fd;
@@ -123,16 +125,23 @@ message(void *arg, const struct dvm_proto *m, int fd)
 		(void)close(fd);
 }
 
-/* Without front there are no clients: begin anew, together. */
+void
+rs_core_lost(struct rs_core *c, const char *who, const char *why)
+{
+	struct loop *l = (struct loop *)(void *)c;
+
+	if (c->draining)
+		return;			/* nobody is left to tell: go on */
+	l->rc = err_set(l->e, ERR_SYS, 0, "core: %s: %.200s", who, why);
+	(void)event_base_loopbreak(c->base);
+}
+
 static void
 front_closed(void *arg, const struct err *why)
 {
 	struct loop *l = arg;
 
-	if (l->c.draining)
-		return;			/* nobody is left to tell: go on */
-	l->rc = err_set(l->e, ERR_SYS, 0, "core: front: %.200s", why->msg);
-	(void)event_base_loopbreak(l->c.base);
+	rs_core_lost(&l->c, "front", why->msg);
 }
 
 static void
@@ -351,7 +360,7 @@ rs_core_run(const struct rs_core_params *p, struct err *e)
 		goto out;
 	l->c.nr_files = rs_core_count_files() - rs_couriers_files(&l->c);
 	rs_held_open_all(&l->c);
-	if (write(p->ready_fd, "", 1) != 1) {
+	if (write(p->ready_fd, READY, sizeof(READY) - 1) < 0) {
 		(void)err_set(e, ERR_SYS, errno, "core: cannot say that it is "
 		    "ready");
 		goto out;

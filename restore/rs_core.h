@@ -36,8 +36,8 @@ struct rs_core_params {
 	uint64_t resident_max;	/* bytes of images decoded ahead, in all */
 	pid_t parent;
 	int link_fd;		/* to front */
-	int stock_fd;		/* to the parent: rs_stock.h */
-	int ready_fd;		/* gets a byte when core is ready */
+	int stock_fd;		/* to the stock of couriers: rs_stock.h */
+	int ready_fd;		/* gets "READY=1" when core is ready */
 };
 
 /* A generation that is held open. */
@@ -114,13 +114,17 @@ struct rs_core {
 	struct rs_report report;
 };
 
-/* Serves until SIGTERM, SIGINT, or the end of front; 0 after a signal, with
- * nothing left.  After a failure its threads may still run: _exit(). */
+/* Serves until SIGTERM, SIGINT, or the end of front or of the stock; 0 after a
+ * signal, with nothing left.  After a failure its threads may still run:
+ * _exit(). */
 int rs_core_run(const struct rs_core_params *p, struct err *e);
 
 /* Sends an answer to `client`, 0 being nobody; fills version and client. */
 void rs_core_answer(struct rs_core *c, uint32_t client, struct dvm_proto *m);
 void rs_core_fail(struct rs_core *c, uint32_t client, const struct err *e);
+/* Without front there are no clients, and without the stock no couriers: begin
+ * anew, together; but what is ending is ended first. */
+void rs_core_lost(struct rs_core *c, const char *who, const char *why);
 /* The number of open descriptors, or 0. */
 unsigned rs_core_count_files(void);
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
- * Who has which courier.  Runs in core's main thread; what its parent says is
+ * Who has which courier.  Runs in core's main thread; what the stock says is
  * believed.
  */
 #include <errno.h>
@@ -99,6 +99,33 @@ rs_couriers_end(struct rs_slot *s)
 	s->courier = 0;
 }
 
+static struct rs_slot *
+slot_of(struct rs_core *c, uint32_t domid)
+{
+	struct rs_slot *s;
+
+	TAILQ_FOREACH(s, &c->slots, entry)
+		if (s->state == DVM_PROTO_STATE_RUNNING &&
+		    s->domain.domid == domid)
+			return s;
+	return NULL;
+}
+
+/* One that was at work before we were. */
+static void
+adopt(struct rs_couriers *r, struct courier *one)
+{
+	struct rs_slot *s = slot_of(r->core, one->domid);
+
+	if (s != NULL) {
+		s->courier = one->id;
+		return;
+	}
+	tell(r, RS_STOCK_END, one->id, 0);
+	forget(r, one);
+}
+
+/* Disposables are known by now. */
 static bool
 read_one(struct rs_couriers *r)
 {
@@ -116,6 +143,8 @@ read_one(struct rs_couriers *r)
 	}
 	*one = (struct courier){ .id = w.id, .domid = w.domid, .fd = fd };
 	TAILQ_INSERT_TAIL(&r->all, one, entry);
+	if (one->domid != 0)
+		adopt(r, one);
 	return true;
 }
 
@@ -127,9 +156,10 @@ can_read(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
-	/* Its end comes with the parent's, which is ours. */
-	if (!read_one(r))
+	if (!read_one(r)) {
 		(void)event_del(r->read);
+		rs_core_lost(r->core, "couriers", "their stock went away");
+	}
 	TAILQ_FOREACH(s, &r->core->slots, entry)
 		if (s->state == DVM_PROTO_STATE_RUNNING && s->channel_fd >= 0)
 			rs_couriers_give(s);
@@ -181,38 +211,10 @@ rs_couriers_files(const struct rs_core *c)
 	return nr;
 }
 
-static struct rs_slot *
-slot_of(struct rs_core *c, uint32_t domid)
-{
-	struct rs_slot *s;
-
-	TAILQ_FOREACH(s, &c->slots, entry)
-		if (s->state == DVM_PROTO_STATE_RUNNING &&
-		    s->domain.domid == domid)
-			return s;
-	return NULL;
-}
-
 void
 rs_couriers_adopt(struct rs_core *c)
 {
-	struct rs_couriers *r = c->couriers;
-	struct courier *one, *next;
-	struct rs_slot *s;
-
-	/* They were said before we were started. */
-	while (read_one(r))
+	/* Those that were said before we were started; others may follow. */
+	while (read_one(c->couriers))
 		;
-	for (one = TAILQ_FIRST(&r->all); one != NULL; one = next) {
-		next = TAILQ_NEXT(one, entry);
-		if (one->domid == 0)
-			continue;
-		s = slot_of(c, one->domid);
-		if (s != NULL) {
-			s->courier = one->id;
-			continue;
-		}
-		tell(r, RS_STOCK_END, one->id, 0);
-		forget(r, one);
-	}
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
- * Core's couriers, which its parent starts (rs_stock.h): each disposable whose
+ * Core's couriers, from a stock (rs_stock.h): each disposable whose
  * client wants a channel gets one.
  */
 #ifndef RS_COURIERS_H
@@ -20,8 +20,8 @@ void rs_couriers_give(struct rs_slot *s);
 void rs_couriers_end(struct rs_slot *s);
 /* Descriptors that belong to couriers, and channels that none has yet. */
 unsigned rs_couriers_files(const struct rs_core *c);
-/* At the start: those that were at work go on for their disposables, or end
- * if there is none any more. */
+/* When what runs is known: those that were at work go on for their disposables,
+ * or end if there is none any more; before any launch. */
 void rs_couriers_adopt(struct rs_core *c);
 
 #endif

@@ -10,7 +10,6 @@
 #include <poll.h>
 #include <pwd.h>
 #include <signal.h>
-#include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -32,7 +31,6 @@
 /* An earlier core may still be on its way out. */
 #define LOCK_WAIT_NS (10 * CLOCK_SECOND)
 #define LISTEN_BACKLOG 128
-#define LISTEN_FD_FIRST 3	/* SD_LISTEN_FDS_START */
 /* Roles that die before they are ready, in a row: then somebody must look. */
 #define BAD_STARTS_MAX 10u
 
@@ -51,29 +49,6 @@ struct parent {
 	gid_t gid;
 	bool ready, stopping;
 };
-
-/* sd_notify(3)'s protocol: one datagram. */
-static void
-notify(const char *state)
-{
-	const char *path = getenv("NOTIFY_SOCKET");
-	struct sockaddr_un addr = { .sun_family = AF_UNIX };
-	size_t len = path != NULL ? strlen(path) : 0;
-	int fd;
-
-	if (len == 0 || len >= sizeof(addr.sun_path))
-		return;
-	memcpy(addr.sun_path, path, len);
-	if (path[0] == '@')
-		addr.sun_path[0] = '\0';
-	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	if (fd < 0)
-		return;
-	(void)sendto(fd, state, strlen(state), MSG_NOSIGNAL,
-	    (const struct sockaddr *)&addr,
-	    (socklen_t)(offsetof(struct sockaddr_un, sun_path) + len));
-	(void)close(fd);
-}
 
 static int
 find_user(struct parent *a, struct err *e)
@@ -145,19 +120,6 @@ listen_on_path(struct parent *a, struct err *e)
 	return 0;
 }
 
-/* sd_listen_fds(3)'s protocol. */
-static int
-find_socket(struct parent *a, struct err *e)
-{
-	const char *pid = getenv("LISTEN_PID"), *nr = getenv("LISTEN_FDS");
-
-	if (pid == NULL || nr == NULL || strcmp(nr, "1") != 0 ||
-	    strtol(pid, NULL, 10) != getpid())
-		return listen_on_path(a, e);
-	a->listen_fd = LISTEN_FD_FIRST;
-	return 0;
-}
-
 static void
 start_role(struct parent *a, int role, int link_fd, int other_fd, int stock_fd)
 {
@@ -178,25 +140,25 @@ start_role(struct parent *a, int role, int link_fd, int other_fd, int stock_fd)
 static int
 start(struct parent *a, struct err *e)
 {
-	int link[2], ready[2];
-	int stock_fd = rs_stock_link(a->stock, e);
+	int link[2], ready[2], stock[2];
 
-	if (stock_fd < 0)
-		return -1;
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, stock) != 0)
+		return err_set(e, ERR_SYS, errno, "socketpair");
+	rs_stock_link(a->stock, stock[0]);
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK,
 	    0, link) != 0) {
-		(void)close(stock_fd);
+		(void)close(stock[1]);
 		return err_set(e, ERR_SYS, errno, "socketpair");
 	}
 	if (pipe2(ready, O_CLOEXEC) != 0) {
-		(void)close(stock_fd);
+		(void)close(stock[1]);
 		(void)close(link[0]);
 		(void)close(link[1]);
 		return err_set(e, ERR_SYS, errno, "pipe");
 	}
 	start_role(a, FRONT, link[0], a->listen_fd, -1);
-	start_role(a, CORE, link[1], ready[1], stock_fd);
-	(void)close(stock_fd);
+	start_role(a, CORE, link[1], ready[1], stock[1]);
+	(void)close(stock[1]);
 	(void)close(link[0]);
 	(void)close(link[1]);
 	(void)close(ready[1]);
@@ -282,7 +244,6 @@ wait_event(struct parent *a)
 		if (read(a->ready_fd, &byte, 1) == 1) {
 			a->ready = true;
 			(void)fprintf(stderr, "dvm-restored: ready\n");
-			notify("READY=1");
 		}
 		(void)close(a->ready_fd);
 		a->ready_fd = -1;
@@ -294,7 +255,6 @@ wait_event(struct parent *a)
 		return reap(a);
 	/* Core ends what runs, and then itself. */
 	a->stopping = true;
-	notify("STOPPING=1");
 	if (a->pids[CORE] != 0)
 		(void)kill(a->pids[CORE], SIGTERM);
 	return false;
@@ -342,24 +302,6 @@ supervise(struct parent *a, struct err *e)
 	}
 }
 
-static int
-open_signals(struct err *e)
-{
-	sigset_t set;
-	int fd;
-
-	(void)sigemptyset(&set);
-	(void)sigaddset(&set, SIGINT);
-	(void)sigaddset(&set, SIGTERM);
-	(void)sigaddset(&set, SIGHUP);
-	(void)sigaddset(&set, SIGCHLD);
-	(void)sigprocmask(SIG_BLOCK, &set, NULL);
-	/* For the roles too: a log that nobody reads is no reason to die. */
-	(void)signal(SIGPIPE, SIG_IGN);
-	fd = signalfd(-1, &set, SFD_CLOEXEC);
-	return fd >= 0 ? fd : err_set(e, ERR_SYS, errno, "signalfd");
-}
-
 int
 rs_parent_run(const struct rs_parent_params *p, struct err *e)
 {
@@ -367,10 +309,10 @@ rs_parent_run(const struct rs_parent_params *p, struct err *e)
 	    .lock_fd = -1, .ready_fd = -1 };
 	int rc = -1;
 
-	a.signal_fd = open_signals(e);
+	a.signal_fd = rs_spawn_signals(e);
 	a.stock = rs_stock_new(p->argv, e);
 	if (a.signal_fd >= 0 && a.stock != NULL && find_user(&a, e) == 0 &&
-	    take_lock(&a, e) == 0 && find_socket(&a, e) == 0)
+	    take_lock(&a, e) == 0 && listen_on_path(&a, e) == 0)
 		rc = supervise(&a, e);
 	kill_roles(&a);
 	rs_stock_free(a.stock);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
- * The service's parent: starts the roles, and starts them again.
+ * The service's parent: starts the roles, and starts them again.  Where there
+ * is systemd, it does that instead (rs_unit.h).
  */
 #ifndef RS_PARENT_H
 #define RS_PARENT_H
@@ -9,7 +10,7 @@
 #include "rs_spawn.h"
 
 struct rs_parent_params {
-	const char *socket_path;	/* used unless systemd gives a socket */
+	const char *socket_path;
 	const char *lock_path;		/* IDENT_LAUNCH_LOCK */
 	const char *user, *group;	/* front's; who may connect */
 	char *const *argv;		/* our own: the roles' too */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
- * The stock.  Runs in the parent; what core says is a number of a courier, and
- * is looked up.
+ * The stock.  Runs in the parent, or in a unit of its own; what core says is a
+ * number of a courier, and is looked up.
  */
 #include <errno.h>
 #include <signal.h>
@@ -58,23 +58,21 @@ end(struct courier *r)
 	(void)kill(r->pid, SIGKILL);
 }
 
-int
-rs_stock_link(struct rs_stock *s, struct err *e)
+void
+rs_stock_link(struct rs_stock *s, int fd)
 {
-	int link[2];
+	struct courier *r;
 
-	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, link) != 0)
-		return err_set(e, ERR_SYS, errno, "socketpair");
 	if (s->fd >= 0)
 		(void)close(s->fd);
-	s->fd = link[0];
+	s->fd = fd;
 	for (unsigned i = 0; i < RS_STOCK_MAX; i++) {
-		s->all[i].told = false;
+		r = &s->all[i];
 		/* The core that died may have given it work and not said so. */
-		if (s->all[i].pid != 0 && s->all[i].domid == 0)
-			end(&s->all[i]);
+		if (r->pid != 0 && r->domid == 0 && r->told)
+			end(r);
+		r->told = false;
 	}
-	return link[1];
 }
 
 static void
@@ -128,7 +126,7 @@ rs_stock_fill(struct rs_stock *s)
 		}
 	if (now < s->pause_ns)
 		again_ms = (int)((s->pause_ns - now) / CLOCK_MS) + 1;
-	for (unsigned i = 0; i < RS_STOCK_MAX; i++)
+	for (unsigned i = 0; i < RS_STOCK_MAX && s->fd >= 0; i++)
 		if (s->all[i].pid != 0 && !s->all[i].told &&
 		    !s->all[i].ending && !tell(s, &s->all[i]))
 			return FULL_PAUSE_MS;
@@ -146,8 +144,9 @@ rs_stock_read(struct rs_stock *s)
 {
 	struct rs_stock_word w;
 	unsigned i;
+	ssize_t n;
 
-	while (recv(s->fd, &w, sizeof(w), MSG_DONTWAIT) == sizeof(w)) {
+	while ((n = recv(s->fd, &w, sizeof(w), MSG_DONTWAIT)) == sizeof(w)) {
 		for (i = 0; i < RS_STOCK_MAX; i++)
 			if (s->all[i].pid != 0 && s->all[i].id == w.id)
 				break;
@@ -158,6 +157,19 @@ rs_stock_read(struct rs_stock *s)
 		else if (w.what == RS_STOCK_END)
 			end(&s->all[i]);
 	}
+	if (n != 0)
+		return;
+	(void)close(s->fd);
+	s->fd = -1;
+}
+
+bool
+rs_stock_is_used(const struct rs_stock *s)
+{
+	for (unsigned i = 0; i < RS_STOCK_MAX; i++)
+		if (s->all[i].pid != 0 && s->all[i].domid != 0)
+			return true;
+	return false;
 }
 
 bool

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
- * The parent's stock of couriers: some wait, started ahead, so that no launch
- * waits for a fork; others have a disposable each.  They outlive core: the new
- * one is given those that are at work.
+ * The stock of couriers, in the parent or in a unit of systemd's of its own
+ * (below: the parent): some wait, started ahead, so that no launch waits for a
+ * fork; others have a disposable each.  They outlive core: the new one is given
+ * those that are at work.
  */
 #ifndef RS_STOCK_H
 #define RS_STOCK_H
@@ -38,17 +39,19 @@ struct rs_stock_job {
 struct rs_stock;
 
 struct rs_stock *rs_stock_new(char *const *argv, struct err *e);
-/* For a core that is about to start: its end of a new link, the caller's to
- * close; or -1. */
-int rs_stock_link(struct rs_stock *s, struct err *e);
-/* After that start, and whenever something happened: starts what is missing,
- * hands it out.  How long until it wants to be called again, in ms; or -1. */
+/* A link to a new core; fd is taken. */
+void rs_stock_link(struct rs_stock *s, int fd);
+/* After that, and whenever something happened: starts what is missing, hands
+ * it out.  How long until it wants to be called again, in ms; or -1. */
 int rs_stock_fill(struct rs_stock *s);
-/* To poll for POLLIN; then rs_stock_read(). */
+/* To poll for POLLIN; then rs_stock_read(), which lets go of a link that has
+ * ended: -1. */
 int rs_stock_fd(const struct rs_stock *s);
 void rs_stock_read(struct rs_stock *s);
 /* Was it one of these that died? */
 bool rs_stock_reap(struct rs_stock *s, pid_t pid);
+/* Has any of them a disposable? */
+bool rs_stock_is_used(const struct rs_stock *s);
 /* Ends all.  Takes NULL. */
 void rs_stock_free(struct rs_stock *s);
 

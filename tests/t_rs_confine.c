@@ -3,8 +3,10 @@
  * What confined roles still can do, what they were left with, and when
  * rs_confine() refuses.  Needs root.
  */
+#include <cap-ng.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <limits.h>
 #include <linux/dm-ioctl.h>
 #include <poll.h>
@@ -269,6 +271,70 @@ with_leak_check(void)
 	return leaves_normally();
 }
 
+/* The beginning that systemd's unit gives core: with these alone, and nothing
+ * to drop others with; more, if not -1, is left in `sets` too. */
+static int
+confine_core_of_unit(int more, capng_type_t sets)
+{
+	struct rs_confine_params p = params(CORE);
+	struct err e;
+
+	capng_clear(CAPNG_SELECT_ALL);
+	if (capng_updatev(CAPNG_ADD, (capng_type_t)(CAPNG_EFFECTIVE |
+	    CAPNG_PERMITTED | CAPNG_BOUNDING_SET), CAP_SYS_ADMIN,
+	    CAP_DAC_READ_SEARCH, -1) != 0 || (more >= 0 &&
+	    capng_update(CAPNG_ADD, sets, (unsigned)more) != 0) ||
+	    setgroups(0, NULL) != 0 || capng_apply(CAPNG_SELECT_BOTH) != 0)
+		return 1;
+	return rs_confine(&p, &e) == 0 ? 0 : e.code == ERR_SYS ? -1 : 1;
+}
+
+/* ... and front. */
+static int
+confine_front_of_unit(gid_t group)
+{
+	struct rs_confine_params p = params(FRONT);
+	struct err e;
+
+	capng_clear(CAPNG_SELECT_BOUNDS);
+	if (capng_apply(CAPNG_SELECT_BOUNDS) != 0 ||
+	    setgroups(1, &group) != 0 ||
+	    setresgid(OTHER_ID, OTHER_ID, OTHER_ID) != 0 ||
+	    setresuid(OTHER_ID, OTHER_ID, OTHER_ID) != 0)
+		return 1;
+	return rs_confine(&p, &e) == 0 ? 0 : e.code == ERR_SYS ? -1 : 1;
+}
+
+static int
+core_of_unit(void)
+{
+	return confine_core_of_unit(-1, CAPNG_PERMITTED) != 0 || core_needs();
+}
+
+static int
+core_of_unit_can_more(void)
+{
+	return confine_core_of_unit(CAP_CHOWN, CAPNG_PERMITTED) != -1;
+}
+
+static int
+core_of_unit_could_more(void)
+{
+	return confine_core_of_unit(CAP_CHOWN, CAPNG_BOUNDING_SET) != -1;
+}
+
+static int
+front_of_unit(void)
+{
+	return confine_front_of_unit(OTHER_ID) != 0 || common_needs();
+}
+
+static int
+front_of_unit_in_group(void)
+{
+	return confine_front_of_unit(0) != -1;
+}
+
 static void
 test_allowed(void)
 {
@@ -281,6 +347,16 @@ test_allowed(void)
 		{ COURIER, courier_needs, "courier can wait and hand on" },
 		{ CORE, core_needs, "core can read files, run threads, map "
 		    "memory, connect to a local socket" },
+		{ NOBODY, core_of_unit, "core can, too, when it begins with "
+		    "its capabilities alone" },
+		{ NOBODY, core_of_unit_can_more, "core that begins with one "
+		    "more, and cannot drop it, is refused" },
+		{ NOBODY, core_of_unit_could_more, "and with one more in the "
+		    "bounding set" },
+		{ NOBODY, front_of_unit, "front is confined, too, when it "
+		    "begins as its user, without any" },
+		{ NOBODY, front_of_unit_in_group, "front that begins in "
+		    "another group is refused" },
 		{ NOBODY, front_as_root, "front as root is refused" },
 		{ NOBODY, of_another_parent, "a parent that is not the "
 		    "expected one is refused" },

@@ -3,9 +3,10 @@
 """The service on a real Xen host, in dom0, with the guest `tiny` prepared.
 
 usage: xen_service.py [--only users,requests,cycles,kill,hang] [--seed N]
-                      [--requests N] [--cycles N] [--kills N]
+                      [--requests N] [--cycles N] [--kills N] [--units]
 
 Uses dvm(1) as a user does, and the socket where many are needed at once.
+--units: what `kill` kills are the units that systemd runs.
 Results go to the file $SHOWN if that is set.  Ends with "N passed, N failed".
 """
 import argparse
@@ -31,9 +32,10 @@ def ok(holds, claim):
     counts["passed" if holds else "failed"] += 1
     print(f"{'' if holds else 'not '}ok - {claim}", flush=True)
     if not holds:
-        with open(LOG, encoding="ascii", errors="replace") as f:
-            for line in f.readlines()[-8:]:
-                print("#", line.rstrip()[:160])
+        log = sh("tail", LOG) if os.path.exists(LOG) else sh(
+            "journalctl", "-n", "20", "-o", "cat", "-u", "dvm-*")
+        for line in log.stdout.splitlines():
+            print("#", line.rstrip()[:160])
     return holds
 
 
@@ -60,6 +62,8 @@ def triple_faults():
 
 class Service:
     """dvm-restored, started by hand as on a host without systemd."""
+    ROLES = ("core", "front", "parent")
+
     def __init__(self, program="dvm-restored", *options):
         self.program, self.options = program, options
         self.process = None
@@ -96,6 +100,25 @@ class Service:
     def stop(self):
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(60)
+
+
+class Units:
+    """The same, started by systemd."""
+    ROLES = {"core": "dvm-restored", "front": "dvm-front",
+             "couriers": "dvm-couriers"}
+
+    def start(self):
+        atexit.register(self.stop)
+        sh("systemctl", "start", "dvm-restored.socket", "dvm-restored")
+        return self
+
+    def pid(self, role):
+        return int(sh("systemctl", "show", "-P", "MainPID",
+                      self.ROLES[role]).stdout) or None
+
+    def stop(self):
+        return sh("systemctl", "stop", "dvm-restored.socket",
+                  "dvm-restored").returncode
 
 
 def world():
@@ -339,9 +362,9 @@ def kill_once(service, role, delay):
     return check()
 
 
-def test_kill(number, seed):
+def test_kill(number, seed, service):
     rng = random.Random(seed)
-    service = Service("dvm-restored", "--grace", "20").start()
+    service.start()
     clean = world()
     for _ in range(3):
         bystander = subprocess.Popen(["dvm", "run", "tiny"], text=True,
@@ -354,7 +377,7 @@ def test_kill(number, seed):
     who = listed()[0]
     lost = 0
     for i in range(number):
-        role = ("core", "front", "parent")[i % 3]
+        role = list(service.ROLES)[i % 3]
         delay = rng.uniform(0, 2.5)
         said = kill_once(service, role, delay)
         here = until(lambda: any(
@@ -375,7 +398,8 @@ def test_kill(number, seed):
     ok(until(lambda: not listed()), "without its client it ends")
     lost += not ok(until(lambda: not left(clean), 30),
                    f"nothing is left: {sorted(left(clean))[:5]}")
-    shown("kill_box", number, lost, seed)
+    shown("kill_units" if isinstance(service, Units) else "kill_box", number,
+          lost, seed)
     service.stop()
 
 
@@ -412,6 +436,7 @@ def main():
     p.add_argument("--requests", type=int, default=100)
     p.add_argument("--cycles", type=int, default=200)
     p.add_argument("--kills", type=int, default=50)
+    p.add_argument("--units", action="store_true")
     a = p.parse_args()
     for name in a.only.split(","):
         start = time.monotonic()
@@ -422,7 +447,8 @@ def main():
         elif name == "cycles":
             test_cycles(a.cycles, a.seed)
         elif name == "kill":
-            test_kill(a.kills, a.seed)
+            test_kill(a.kills, a.seed, Units() if a.units else
+                      Service("dvm-restored", "--grace", "20"))
         elif name == "hang":
             test_hang()
         else:

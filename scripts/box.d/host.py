@@ -120,10 +120,10 @@ def build():
 
 # -- QEMU ------------------------------------------------------------------
 
-def qemu_args(image, xen_args):
+def qemu_args(image, xen_args, init):
     """The command line, less the disk and the incoming state."""
     xen = "console=com1 com1=115200,8n1 dom0_mem=2G,max:2G cpuidle=0 noreboot=1"
-    dom0 = "console=hvc0 root=/dev/vda quiet loglevel=4 panic=0"
+    dom0 = f"console=hvc0 root=/dev/vda init={init} quiet loglevel=4 panic=0"
     args = [QEMU, "-name", "dvm-box", "-machine", "q35",
             "-accel", "tcg,thread=multi,tb-size=1024", "-cpu", "qemu64,+svm,+npt",
             "-smp", "2", "-m", MEMORY, "-no-reboot", "-display", "none",
