@@ -21,9 +21,10 @@
 #include <stdint.h>
 
 #include "err.h"
+#include "ident.h"
 #include "sf_format.h"
 
-#define PR_GEN_NAME_MAX 32	/* a template's name, [A-Za-z0-9_.-] */
+#define PR_GEN_NAME_MAX IDENT_TEMPLATE_MAX
 
 /* A published generation, held open. */
 struct pr_gen {

@@ -178,8 +178,8 @@ dvm_hold_why(const struct dvm_hold *h, struct err *e)
 {
 	if (h->ended.code == 0)
 		return 0;
-	return err_set(e, dvm_link_code(h->ended.code), 0, "it ended: %.400s",
-	    h->ended.text);
+	return err_set(e, err_from_exit_status(h->ended.code), 0,
+	    "it ended: %.400s", h->ended.text);
 }
 
 void
