@@ -192,6 +192,9 @@ fake_world_add(const char *dir, const char *name, struct hv *hv)
 	(void)snprintf(path, sizeof(path), "%s/%s/current", dir, name);
 	if (symlink("gen-1", path) != 0 && errno != EEXIST)
 		abort();
+	(void)snprintf(path, sizeof(path), "%s/%s.cfg", dir, name);
+	if (pr_gen_set_cfg(dir, name, path, &e) != 0)
+		fail("cfg", &e);
 	return launch_gfn;
 }
 
@@ -199,7 +202,8 @@ void
 fake_world_remove(const char *dir, const char *name)
 {
 	static const char *const of_template[] = { "/gen-1/savefile",
-	    "/gen-1/xvda.delta", "/gen-1", "/current", "", ".cfg" };
+	    "/gen-1/xvda.delta", "/gen-1", "/current", "/cfg", "",
+	    ".cfg" };
 	static const char *const of_all[] = { "kernel", "disk", "names",
 	    "host.key", "" };
 	char path[PATH_BYTES];
