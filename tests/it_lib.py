@@ -239,6 +239,7 @@ class Service:
         self.state_dir = os.path.join(self.host, "dvm")
         self.socket = os.path.join(self.dir, "s")
         self.lock = os.path.join(self.dir, "lock")
+        self.boot_socket = os.path.join(self.dir, "boot")
         self.log_path = os.path.join(self.dir, "log")
         self.program = os.path.join(self.tools, "tests", program)
         self.parent = None
@@ -274,7 +275,8 @@ class Service:
 
     def command(self, *args):
         return [self.program, "-s", self.state_dir, "-k", self.socket, "-l",
-                self.lock, "-u", "nobody", "-G", "nogroup", *args]
+                self.lock, "-b", self.boot_socket, "-u", "nobody", "-G",
+                "nogroup", *args]
 
     def start(self, *args, **env):
         """False if it ended instead."""
