@@ -3,6 +3,7 @@
  * Describing what is found.  Runs in core; trusts Xen and the device mapper,
  * where only root can make what has our names.
  */
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,6 +13,7 @@
 
 #define LIST_BATCH 64
 #define NAMES_BYTES 8192	/* of one disposable's disks */
+#define DOMAINS_BYTES (256u << 10)
 
 void
 rs_found_domain(const struct hv_domain_info *info, struct rs_domain *d)
@@ -57,6 +59,32 @@ find_domain(const struct rs_env *env, struct rs_domain *d, struct err *e)
 	return 0;
 }
 
+/* The nodes of one that is dead name its UUID. */
+static int
+find_nodes(const struct rs_env *env, struct rs_domain *d, struct err *e)
+{
+	struct store *s = env->store;
+	char path[96], vm[128], want[128], *names = malloc(DOMAINS_BYTES);
+	const char *at = names;
+	int nr, rc = 0;
+
+	if (names == NULL)
+		return err_set(e, ERR_NOMEM, errno, "the list of domains");
+	(void)snprintf(want, sizeof(want), "/vm/%s", d->uuid_text);
+	nr = s->ops->list(s, "/local/domain", names, DOMAINS_BYTES, e);
+	for (int i = 0; i < nr && rc == 0; i++, at += strlen(at) + 1) {
+		(void)snprintf(path, sizeof(path), "/local/domain/%.16s/vm",
+		    at);
+		rc = s->ops->read(s, path, vm, sizeof(vm), e);
+		if (rc != 1)
+			continue;
+		rc = d->in_store = strcmp(vm, want) == 0;
+		d->domid = (uint32_t)strtoul(at, NULL, 10);
+	}
+	free(names);
+	return nr < 0 || rc < 0 ? -1 : 0;
+}
+
 int
 rs_found(const struct rs_env *env, struct rs_domain *d, struct err *e)
 {
@@ -69,7 +97,7 @@ rs_found(const struct rs_env *env, struct rs_domain *d, struct err *e)
 	rs_launch_uuid_text(d->uuid, found.uuid_text);
 	rc = find_domain(env, &found, e);
 	memcpy(found.name, d->name, sizeof(found.name));
-	if (rc < 0)
+	if (rc < 0 || (rc == 0 && find_nodes(env, &found, e) != 0))
 		return -1;
 	(void)snprintf(prefix, sizeof(prefix), IDENT_DM_DISP "%s-",
 	    found.uuid_text);

@@ -178,7 +178,10 @@ fake_world_add(const char *dir, const char *name, struct hv *hv)
 	if (access(path, F_OK) != 0)
 		make_origins(dir);
 	(void)snprintf(file, sizeof(file), "%s.cfg", name);
-	fake_world_write(dir, file, "type = \"pvh\"\n");
+	(void)snprintf(texts.config, sizeof(texts.config), "type=\"pvh\"\n"
+	    "memory=8\nvcpus=2\nkernel=\"%s/kernel\"\ndisk=[ \"format=raw,"
+	    "vdev=xvda,access=rw,target=%s/disk\" ]\n", dir, dir);
+	fake_world_write(dir, file, texts.config);
 	make_dir(dir, name);
 	(void)snprintf(file, sizeof(file), "%s/gen-1", name);
 	make_dir(dir, file);
