@@ -253,8 +253,8 @@ dvm_link_receive(struct dvm_link *l, struct dvm_proto *answer, bool *failed,
 		return err_prefix(e, "the service's answer");
 	if (answer->type == DVM_PROTO_FAILED) {
 		*failed = true;
-		return err_set(e, err_from_exit_status(answer->code), 0, "%.470s",
-		    answer->text[0] != '\0' ? answer->text :
+		return err_set(e, err_from_exit_status(answer->code), 0,
+		    "%.470s", answer->text[0] != '\0' ? answer->text :
 		    "the service failed and does not say why: see dvm log");
 	}
 	if (!is_answer_to(l->request, answer->type))

@@ -28,9 +28,9 @@ bool rs_cold_is_allowed(const char *socket_path);
 /* Is it the image's fault, so that a boot without it might do? */
 bool rs_cold_cures(const struct err *e);
 
-/* As rs_launch(): it runs on return, RS_STAGE_UNPAUSE is set; on failure nothing
- * is left, or the message says what is, and *d has it.  Believes Xen, not the
- * answer. */
+/* As rs_launch(): it runs on return, RS_STAGE_UNPAUSE is set; on failure
+ * nothing is left, or the message says what is, and *d has it.  Believes Xen,
+ * not the answer. */
 int rs_cold_boot(const struct rs_env *env, const struct rs_cold_params *p,
     struct rs_domain *d, struct rs_timings *timings, struct err *e);
 

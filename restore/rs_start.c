@@ -134,8 +134,8 @@ launch_failed(struct rs_slot *s, const struct err *e)
 	struct rs_core *c = s->core;
 
 	/* What is being freed may be enough: it keeps its place. */
-	if (e->code == ERR_NOMEM && !s->domain.created && rs_start_any_ending(c) &&
-	    s->why[0] == '\0') {
+	if (e->code == ERR_NOMEM && !s->domain.created &&
+	    rs_start_any_ending(c) && s->why[0] == '\0') {
 		queue_again(s);
 		c->low_memory = true;
 		return;

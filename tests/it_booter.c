@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
  * The real service of cold boots on a host of fakes: what it does itself is
- * real, xl is not.  The file boot-mode in the host's directory says what becomes
- * of the next boots:
+ * real, xl is not.  The file boot-mode in the host's directory says what
+ * becomes of the next boots:
  *	good		the agent answers
  *	later		... after two seconds
  *	silent		it does not

@@ -361,6 +361,28 @@ def doors(build):
        not os.path.exists(service.boot_socket), "it ends")
 
 
+def activated(build):
+    """With a socket of systemd's."""
+    service = stale(build, allow=False)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as s:
+        s.bind(service.boot_socket)
+        s.listen(4)
+        booter = os.path.join(service.tools, "tests", "it_booter")
+        service.booter = subprocess.Popen(
+            ["sh", "-c", 'exec 3<&"$1"; export LISTEN_FDS=1 LISTEN_PID=$$; '
+             'shift; exec "$@"', "sh", str(s.fileno()), booter,
+             service.state_dir, "/nonexistent/boot"], env=service.env,
+            pass_fds=(s.fileno(),))
+        c, m, _ = run(service)
+        ok(m.type == RUNNING and m.value[COLD] == 1, "it is booted")
+        c.close()
+        service.is_empty()
+        ok(service.end_booter() == 0 and os.path.exists(service.boot_socket),
+           "the socket stays")
+    os.remove(service.boot_socket)
+    is_well(service, "activated")
+
+
 if __name__ == "__main__":
     main(refused, allowed, images, ends, cancelled, core_dies, sigterm, places,
-         doors)
+         doors, activated)

@@ -135,8 +135,8 @@ static const struct dvm_proto status[] = {
 "debian              2        17    140 MiB      0 KiB  20261122-1\n" \
 "fedora              0         0      0 KiB      0 KiB  cannot be " \
 "launched: its disk has changed: dvm-prepare fedora\n" \
-"suse                1         0      0 KiB      0 KiB  boots cold: it has no " \
-"generation\n" \
+"suse                1         0      0 KiB      0 KiB  boots cold: it has " \
+"no generation\n" \
 "\n" \
 "live 2, waiting 3, zombies 4; launched 17 (6 cold), failed 1, destroyed " \
 "15, found at start 5\n" \

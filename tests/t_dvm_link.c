@@ -237,8 +237,8 @@ test_run(void)
 	    play_has("stdout", play.out, "{\"event\":\"running\",\"name\":"
 	    "\"disp0042\",\"domid\":9,\"uuid\":\"" UUID "\",\"template\":"
 	    "\"debian\",\"launch_id\":\"0123456789abcdef\",\"running_s\":0.")
-	    && play_has("stdout", play.out, ",\"cold\":false,\"stages_s\":{\"create\":"
-	    "0.001000,\"disks\":0.003000,") &&
+	    && play_has("stdout", play.out, ",\"cold\":false,"
+	    "\"stages_s\":{\"create\":0.001000,\"disks\":0.003000,") &&
 	    play_has("stdout", play.out, "\"answer\":0.412000}}\n"
 	    "{\"event\":\"ended\",\"name\":\"disp0042\",\"reason\":"
 	    "\"its time is over\"}\n"), "run --json");
