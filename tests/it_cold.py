@@ -12,11 +12,17 @@ import shutil
 import signal
 import socket
 import subprocess
+import threading
 import time
 
-from it_lib import (ENDED, FAILED, QUEUED, RUN, RUNNING, Message, Service,
-                    as_user, main, ok, wait_until)
+from it_lib import (ENDED, FAILED, KILL, QUEUED, RUN, RUNNING, Message,
+                    Service, as_user, main, ok, shown, wait_until)
 
+LANES = 4
+# The parent gives up after ten short lives in a row.
+LIVES = 8
+# Calls that come by chance, such as a tick's.
+SPARED_MAX = 3
 COLD = 9                        # of the values of RUNNING
 LS_COLD = 3                     # of those of a record
 
@@ -383,6 +389,84 @@ def activated(build):
     is_well(service, "activated")
 
 
+def run_and_kill(service):
+    """True if all of it was done."""
+    try:
+        c, m, _ = run(service)
+        with c:
+            if m is None or m.type != RUNNING:
+                return False
+            with service.client() as other:
+                answers = other.ask(Message(KILL, name=m.name.encode()))
+            return bool(answers) and answers[-1].value[0] == 1
+    except OSError:
+        return False
+
+
+class Lane(threading.Thread):
+    """A service whose core is killed at each LANES-th call, and again."""
+
+    def __init__(self, build, first):
+        super().__init__(daemon=True)
+        self.nr, self.tried, self.lost = first, 0, []
+        self.service = Service(build, program="it_restored_calls")
+        write(self.service, "kernel", "another")
+        self.service.allow_cold()
+        self.service.start()
+
+    def kill_at(self):
+        """False if there were not that many calls."""
+        service = self.service
+        with subprocess.Popen(
+                [os.path.join(service.tools, "tests", "kill_at"),
+                 str(service.roles()["core"]), str(self.nr)],
+                stdout=subprocess.PIPE, text=True) as tool:
+            tool.stdout.readline()
+            if run_and_kill(service):
+                tool.send_signal(signal.SIGTERM)
+            tool.stdout.read()
+        if tool.returncode == 1:
+            return False
+        wait_until(lambda: len(service.roles()) == 2)
+        # One that had answered runs on, and waits for its client.
+        for m in service.records():
+            service.ask(KILL, name=m.name.encode())
+        gone = wait_until(lambda: not left(service))
+        found = service.findings()
+        if tool.returncode != 0 or not gone or found is not None:
+            self.lost.append(self.nr)
+            print("# call %d: %s, %s" % (self.nr, found, left(service)[:4]))
+        return True
+
+    def run(self):
+        spared = 0
+        while spared < SPARED_MAX:
+            if self.kill_at():
+                self.tried += 1
+            else:
+                spared += 1
+            self.nr += LANES
+            if self.tried % LIVES == LIVES - 1:
+                self.service.kill()
+                self.service.start()
+
+
+def kill_core(build):
+    """Core is killed at each system call of a cold boot and its end."""
+    lanes = [Lane(build, i + 1) for i in range(LANES)]
+    for lane in lanes:
+        lane.start()
+    for lane in lanes:
+        lane.join(300)
+    tried = sum(lane.tried for lane in lanes)
+    lost = [nr for lane in lanes for nr in lane.lost]
+    ok(tried > 100 and not lost and not any(x.is_alive() for x in lanes),
+       "core is killed at %d calls of a cold boot: lost %s" % (tried, lost))
+    shown("kill_cold_native", tried, len(lost), "-")
+    for lane in lanes:
+        is_well(lane.service, "killed")
+
+
 if __name__ == "__main__":
     main(refused, allowed, images, ends, cancelled, core_dies, sigterm, places,
-         doors, activated)
+         doors, activated, kill_core)
