@@ -164,6 +164,33 @@ def test_cut(service, before):
     is_left(before, "after that")
 
 
+def test_killed(service, boots, before):
+    """Who boots it is killed, while xl goes on; then all of the service."""
+    waits = begin()
+    boot = sh("pgrep", "-P", str(boots.process.pid)).stdout.split()
+    os.kill(int(boot[0]), signal.SIGKILL)
+    ok(waits.wait(120) == 1 and not listed(), "who boots it is killed: it "
+       "fails")
+    until(lambda: not left(before), 30)
+    ok(not left(before), f"nothing is left {sorted(left(before))[:4]}")
+    waits = begin()
+    os.kill(service.pid("parent"), signal.SIGKILL)
+    service.process.wait(30)
+    service.start()
+    waits.kill()
+    waits.wait()
+    said = check()
+    ok(said.returncode == 0 and not listed(), "the service is killed while "
+       "one boots: the check is clean: " + said.stdout.strip())
+    is_left(before, "after that")
+    held, mine = hold()
+    sh("xl", "destroy", mine["name"])
+    said = held.communicate(timeout=60)[0]
+    ok("somebody else destroyed it" in said and not listed(),
+       "xl destroy ends one as any other")
+    is_left(before, "after that")
+
+
 def test_debian():
     """A template of which there is no generation yet, with systemd."""
     prepare = subprocess.Popen(["dvm-prepare", "--quiet",
@@ -194,6 +221,7 @@ def main():
     test_runs()
     test_adopted(service, before)
     test_cut(service, before)
+    test_killed(service, boots, before)
     if a.debian:
         test_debian()
     change(None)
