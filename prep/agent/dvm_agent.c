@@ -276,6 +276,7 @@ go_cold(struct agent *a)
 		}
 		(void)snprintf(why, sizeof(why), "cannot take on its "
 		    "identity: %s", strerror(errno));
+		explicit_bzero(&p, sizeof(p));
 	}
 	return ag_xenbus_write(&a->xenbus, IDENT_AGENT_FAILED, why);
 }
