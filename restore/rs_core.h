@@ -123,9 +123,9 @@ int rs_core_run(const struct rs_core_params *p, struct err *e);
 
 /* Sends an answer to `client`, 0 being nobody; fills version and client. */
 void rs_core_answer(struct rs_core *c, uint32_t client, struct dvm_proto *m);
-void rs_core_fail(struct rs_core *c, uint32_t client, const struct err *e);
 /* The message's text: "what: why", or why alone, in printable ASCII. */
 void rs_core_text(struct dvm_proto *m, const char *what, const char *why);
+void rs_core_fail(struct rs_core *c, uint32_t client, const struct err *e);
 /* The number of open descriptors, or 0. */
 unsigned rs_core_count_files(void);
 
