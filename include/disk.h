@@ -51,6 +51,11 @@ struct disk_ops {
 	int (*make_cow)(struct disk *d, const char *name,
 	    const struct disk_dev *base, uint64_t store_bytes,
 	    struct disk_dev *dev, struct err *e);
+	/* The same over an origin as it is now, where there is no generation
+	 * to stand on. */
+	int (*make_cow_of)(struct disk *d, const char *name,
+	    const char *origin_path, uint64_t store_bytes,
+	    struct disk_dev *dev, struct err *e);
 	/* Ends a device; *dev is cleared.  ERR_BUSY if somebody else has it
 	 * open (a base that disks stand on; a disk whose domain has not let go
 	 * yet), and then *dev stays. */

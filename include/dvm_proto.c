@@ -7,74 +7,26 @@
 
 #include "dvm_proto.h"
 #include "ident.h"
-
-struct cursor {
-	uint8_t *at;
-};
-
-static void
-put(struct cursor *c, uint64_t value, unsigned nr_bytes)
-{
-	for (unsigned i = 0; i < nr_bytes; i++)
-		*c->at++ = (uint8_t)(value >> 8 * i);
-}
-
-static void
-put_text(struct cursor *c, const char *text, size_t cap)
-{
-	size_t len = strnlen(text, cap - 1);
-
-	memset(c->at, 0, cap);
-	memcpy(c->at, text, len);
-	c->at += cap;
-}
+#include "wire.h"
 
 void
 dvm_proto_encode(const struct dvm_proto *m, uint8_t wire[DVM_PROTO_BYTES])
 {
-	struct cursor c = { .at = wire };
+	uint8_t *at = wire;
 
-	put(&c, m->version, 2);
-	put(&c, m->type, 2);
-	put(&c, m->client, 4);
-	put(&c, m->uid, 4);
-	put(&c, m->domid, 4);
-	put(&c, m->launch_id, 8);
-	put(&c, m->code, 4);
-	put(&c, m->state, 4);
+	wire_put(&at, m->version, 2);
+	wire_put(&at, m->type, 2);
+	wire_put(&at, m->client, 4);
+	wire_put(&at, m->uid, 4);
+	wire_put(&at, m->domid, 4);
+	wire_put(&at, m->launch_id, 8);
+	wire_put(&at, m->code, 4);
+	wire_put(&at, m->state, 4);
 	for (unsigned i = 0; i < DVM_PROTO_VALUES; i++)
-		put(&c, m->value[i], 8);
-	put_text(&c, m->name, sizeof(m->name));
-	put_text(&c, m->template, sizeof(m->template));
-	put_text(&c, m->text, sizeof(m->text));
-}
-
-static uint64_t
-get(const uint8_t **at, unsigned nr_bytes)
-{
-	uint64_t value = 0;
-
-	for (unsigned i = 0; i < nr_bytes; i++)
-		value |= (uint64_t)*(*at)++ << 8 * i;
-	return value;
-}
-
-/* Printable, ended, and nothing behind its end. */
-static int
-get_text(const uint8_t **at, char *text, size_t cap, struct err *e)
-{
-	size_t len = strnlen((const char *)*at, cap);
-
-	for (size_t i = 0; i < cap; i++)
-		if (i < len ? (*at)[i] < 0x20 || (*at)[i] > 0x7e :
-		    (*at)[i] != 0)
-			return err_set(e, ERR_INPUT, 0, "a message's text has "
-			    "a byte that no text has");
-	if (len == cap)
-		return err_set(e, ERR_INPUT, 0, "a message's text has no end");
-	memcpy(text, *at, cap);
-	*at += cap;
-	return 0;
+		wire_put(&at, m->value[i], 8);
+	wire_put_text(&at, m->name, sizeof(m->name));
+	wire_put_text(&at, m->template, sizeof(m->template));
+	wire_put_text(&at, m->text, sizeof(m->text));
 }
 
 int
@@ -87,40 +39,25 @@ dvm_proto_decode(const uint8_t *untrusted_wire, size_t len,
 	if (len != DVM_PROTO_BYTES)
 		return err_set(e, ERR_INPUT, 0, "a message has %zu bytes "
 		    "instead of %d", len, DVM_PROTO_BYTES);
-	m->version = (uint16_t)get(&at, 2);
+	m->version = (uint16_t)wire_get(&at, 2);
 	if (m->version != DVM_PROTO_VERSION)
 		return err_set(e, ERR_INPUT, 0, "a message is of version %u, "
 		    "this is version %u: install dvm and dvm-restored of one "
 		    "version, and restart the service", m->version,
 		    DVM_PROTO_VERSION);
-	m->type = (uint16_t)get(&at, 2);
-	m->client = (uint32_t)get(&at, 4);
-	m->uid = (uint32_t)get(&at, 4);
-	m->domid = (uint32_t)get(&at, 4);
-	m->launch_id = get(&at, 8);
-	m->code = (uint32_t)get(&at, 4);
-	m->state = (uint32_t)get(&at, 4);
+	m->type = (uint16_t)wire_get(&at, 2);
+	m->client = (uint32_t)wire_get(&at, 4);
+	m->uid = (uint32_t)wire_get(&at, 4);
+	m->domid = (uint32_t)wire_get(&at, 4);
+	m->launch_id = wire_get(&at, 8);
+	m->code = (uint32_t)wire_get(&at, 4);
+	m->state = (uint32_t)wire_get(&at, 4);
 	for (unsigned i = 0; i < DVM_PROTO_VALUES; i++)
-		m->value[i] = get(&at, 8);
-	if (get_text(&at, m->name, sizeof(m->name), e) != 0 ||
-	    get_text(&at, m->template, sizeof(m->template), e) != 0 ||
-	    get_text(&at, m->text, sizeof(m->text), e) != 0)
+		m->value[i] = wire_get(&at, 8);
+	if (wire_get_text(&at, m->name, sizeof(m->name), e) != 0 ||
+	    wire_get_text(&at, m->template, sizeof(m->template), e) != 0 ||
+	    wire_get_text(&at, m->text, sizeof(m->text), e) != 0)
 		return -1;
-	return 0;
-}
-
-/* What pr_gen_template_name() makes: a name, and no path. */
-static int
-check_template(const char *untrusted_name, struct err *e)
-{
-	size_t len = strlen(untrusted_name);
-
-	if (len == 0 || len > 32 || untrusted_name[0] == '.' ||
-	    untrusted_name[0] == '-' || strspn(untrusted_name,
-	    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-	    "0123456789_.-") != len)
-		return err_set(e, ERR_INPUT, 0, "'%s' is no template's name",
-		    untrusted_name);
 	return 0;
 }
 
@@ -135,8 +72,10 @@ dvm_proto_check_request(const struct dvm_proto *m, struct err *e)
 	rest.version = rest.type = 0;
 	switch (m->type) {
 	case DVM_PROTO_RUN:
-		if (m->template[0] != '\0')
-			rc = check_template(m->template, e);
+		if (m->template[0] != '\0' &&
+		    !ident_is_template(m->template))
+			rc = err_set(e, ERR_INPUT, 0, "'%s' is no template's "
+			    "name", m->template);
 		memset(rest.template, 0, sizeof(rest.template));
 		if (rc == 0 && m->value[0] > 365 * 86400ul)
 			rc = err_set(e, ERR_INPUT, 0, "a time limit of over a "

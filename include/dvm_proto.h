@@ -43,20 +43,24 @@ enum dvm_proto_type {
 
 	/* Answers.  FAILED is the last one to any request. */
 	DVM_PROTO_FAILED = 64,	/* code, text: a sentence */
-	DVM_PROTO_QUEUED,	/* value[0]: launches before this one */
+	DVM_PROTO_QUEUED,	/* value[0]: launches before this one; or text:
+				 * that it boots cold, and why */
 	DVM_PROTO_RUNNING,	/* a RECORD, but value[i] is the end of stage i
-				 * in ns since the request was taken up; text:
-				 * the domain's UUID */
+				 * in ns since the request was taken up, [9] 1
+				 * if it was booted cold; text: the domain's
+				 * UUID */
 	DVM_PROTO_ENDED,	/* it is gone; name, if it ever ran; text: why;
 				 * code 0 if as wished or by itself */
 	DVM_PROTO_RECORD,	/* launch_id, domid, name, template, uid,
 				 * state; value[0] age in ns, [1] its memory in
 				 * bytes, [2] seconds left to live, 0 no
-				 * limit; text: the domain's UUID */
+				 * limit, [3] 1 if it was booted cold; text:
+				 * the domain's UUID */
 	DVM_PROTO_TEMPLATE,	/* template; code 0 and text its generation,
 				 * else text is why it cannot be launched;
 				 * value[0] disposables of it, [1] launches,
-				 * [2] bytes of data, [3] bytes decoded ahead */
+				 * [2] bytes of data, [3] bytes decoded ahead,
+				 * [4] 1 if it boots cold instead */
 	DVM_PROTO_STAGE,	/* name: the stage (a launch's last is answer,
 				 * then queue and destroy); value[0] p50 in ns
 				 * of the last launches, [1] p99, [2] how
@@ -75,6 +79,7 @@ enum dvm_proto_counter {
 	DVM_PROTO_LIVE, DVM_PROTO_WAITING, DVM_PROTO_ZOMBIES,
 	DVM_PROTO_ADOPTED,	/* found running when the service began */
 	DVM_PROTO_UPTIME_NS, DVM_PROTO_FREE_BYTES,	/* free in Xen */
+	DVM_PROTO_COLD,		/* of those launched, booted cold */
 };
 
 enum dvm_proto_state {

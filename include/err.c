@@ -71,3 +71,12 @@ err_exit_status(enum err_code code)
 	}
 	return 1;
 }
+
+enum err_code
+err_from_exit_status(unsigned status)
+{
+	for (int c = ERR_USAGE; c < ERR_SYS; c++)
+		if ((unsigned)err_exit_status((enum err_code)c) == status)
+			return (enum err_code)c;
+	return ERR_SYS;
+}

@@ -44,5 +44,7 @@ int err_prefix(struct err *e, const char *fmt, ...)
  * 3 input or auth, 4 stale, 5 busy, 6 no memory, 7 timeout,
  * 130 interrupted, 1 all others.  The man pages repeat this list. */
 int err_exit_status(enum err_code code);
+/* A code that has this exit status; ERR_SYS if there is none. */
+enum err_code err_from_exit_status(unsigned status);
 
 #endif

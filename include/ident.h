@@ -26,6 +26,11 @@
  *   quiet_cpu, quiet_disk, quiet_seconds	%, KiB/s, seconds in a row */
 #define IDENT_PREPARE "dvm/prepare"
 
+/* ... and this one into a disposable that is booted for want of an image: the
+ * same lines, and before them
+ *   uuid, name				of the domain */
+#define IDENT_COLD "dvm/cold"
+
 /* The others are the agent's. */
 #define IDENT_AGENT_DIR "data/dvm-agent"
 #define IDENT_AGENT_UP IDENT_AGENT_DIR "/up"	/* "1": the boot is over */
@@ -47,8 +52,13 @@
 /* Of all launchers on the host: what has our names and no holder of this is
  * left behind. */
 #define IDENT_LAUNCH_LOCK "/run/dvm/lock"
+/* Where who boots disposables listens (cold_proto.h), if it is allowed. */
+#define IDENT_BOOT_SOCKET "/run/dvm-boot/boot.sock"
 
 /* Has it the form of a disposable's name, disp0001? */
 bool ident_is_disposable(const char *untrusted_name);
+/* ... or of a template's, and of no path? */
+#define IDENT_TEMPLATE_MAX 32
+bool ident_is_template(const char *untrusted_name);
 
 #endif

@@ -20,6 +20,7 @@
 #include "hv_xen.h"
 #include "ident.h"
 #include "pr_cfg.h"
+#include "pr_cold_serve.h"
 #include "pr_install.h"
 #include "pr_prepare.h"
 #include "pr_watch.h"
@@ -41,6 +42,7 @@
 static const char usage[] =
     "usage: dvm-prepare [options] TEMPLATE.cfg\n"
     "       dvm-prepare --install-agent ROOT [--agent FILE]\n"
+    "       dvm-prepare --serve-cold-boots [--boot-socket PATH]\n"
     "Boots the template, waits until it has settled, records it and makes the\n"
     "recording the one that disposables are launched from.\n"
     "\n"
@@ -64,15 +66,21 @@ static const char usage[] =
     "file\n"
     "                          system is mounted on ROOT; that is all it does\n"
     "  --agent FILE            the agent (default " DEFAULT_AGENT ")\n"
+    "  --serve-cold-boots      boots disposables for dvm-restored where there "
+    "is no\n"
+    "                          valid recording, until interrupted\n"
+    "  --boot-socket PATH      where it is asked, if systemd gives no socket\n"
+    "                          (default " IDENT_BOOT_SOCKET ")\n"
     "  --help, --version\n";
 
 struct options {
 	struct pr_params params;
 	const char *cfg_path;
 	const char *install_root;	/* --install-agent: that alone */
-	const char *agent;
+	const char *agent, *boot_socket;
 	unsigned settle_after, settle_timeout;
 	bool json, quiet, makes_default;
+	bool serves;		/* --serve-cold-boots: that alone */
 	bool done;		/* --help or --version was all */
 };
 
@@ -121,6 +129,7 @@ enum option_id {
 	OPT_SETTLE_TIMEOUT, OPT_CODEC, OPT_DELTA_MAX, OPT_STATE_DIR,
 	OPT_JSON, OPT_QUIET,
 	OPT_INSTALL_AGENT, OPT_AGENT,
+	OPT_SERVE_COLD_BOOTS, OPT_BOOT_SOCKET,
 	OPT_HELP, OPT_VERSION
 };
 
@@ -137,6 +146,8 @@ static const struct option long_options[] = {
 	{ "quiet", no_argument, NULL, OPT_QUIET },
 	{ "install-agent", required_argument, NULL, OPT_INSTALL_AGENT },
 	{ "agent", required_argument, NULL, OPT_AGENT },
+	{ "serve-cold-boots", no_argument, NULL, OPT_SERVE_COLD_BOOTS },
+	{ "boot-socket", required_argument, NULL, OPT_BOOT_SOCKET },
 	{ "help", no_argument, NULL, OPT_HELP },
 	{ "version", no_argument, NULL, OPT_VERSION },
 	{ NULL, 0, NULL, 0 }
@@ -195,6 +206,12 @@ parse_option(int id, const char *value, struct options *o, struct err *e)
 	case OPT_AGENT:
 		o->agent = value;
 		return 0;
+	case OPT_SERVE_COLD_BOOTS:
+		o->serves = true;
+		return 0;
+	case OPT_BOOT_SOCKET:
+		o->boot_socket = value;
+		return 0;
 	case OPT_HELP:
 	case OPT_VERSION:
 		o->done = true;
@@ -221,12 +238,13 @@ parse_options(int argc, char **argv, struct options *o, struct err *e)
 			.by_agent = true
 		},
 		.agent = DEFAULT_AGENT,
+		.boot_socket = IDENT_BOOT_SOCKET,
 		.settle_timeout = SETTLE_TIMEOUT_SECONDS
 	};
 	while ((id = getopt_long(argc, argv, "", long_options, NULL)) != -1)
 		if (parse_option(id, optarg, o, e) != 0 || o->done)
 			return o->done ? 0 : -1;
-	if (o->install_root != NULL && optind == argc)
+	if ((o->install_root != NULL || o->serves) && optind == argc)
 		return 0;
 	if (optind + 1 != argc)
 		return err_set(e, ERR_USAGE, 0, "%s: see dvm-prepare --help",
@@ -310,6 +328,28 @@ install_agent(const struct options *o, struct err *e)
 }
 
 static int
+open_boot_seams(struct pr_seams *s, struct err *e)
+{
+	s->domain = &pr_xl_ops;
+	return open_seams(s, e);
+}
+
+static int
+serve(const struct options *o, struct err *e)
+{
+	struct pr_cold_serve_params p = {
+		.state_dir = o->params.state_dir,
+		.socket_path = o->boot_socket,
+		.stop_fd = interrupt_fd(e),
+		.open = open_boot_seams,
+		.close = close_seams,
+		.sweep = pr_xl_sweep
+	};
+
+	return p.stop_fd < 0 ? -1 : pr_cold_serve(&p, e);
+}
+
+static int
 run(struct options *o, int stop_fd, struct err *e)
 {
 	struct pr_seams s = { .domain = &pr_xl_ops, .interrupt_fd = stop_fd };
@@ -352,6 +392,8 @@ main(int argc, char **argv)
 		rc = err_set(&e, ERR_USAGE, 0, "must be run as root in dom0");
 	if (rc == 0 && o.install_root != NULL)
 		rc = install_agent(&o, &e);
+	else if (rc == 0 && o.serves)
+		rc = serve(&o, &e);
 	else if (rc == 0 && (stop_fd = interrupt_fd(&e)) >= 0 &&
 	    pr_watch_start(clean, &o, &watch, &e) == 0) {
 		rc = run(&o, stop_fd, &e);

@@ -22,6 +22,7 @@
 #define OPEN_TRIES 3
 /* A template of that name would be in the way, and is the default. */
 #define DEFAULT_LINK "default"
+#define CFG_LINK "cfg"
 
 int
 pr_gen_template_name(const char *untrusted_arg, char *name, size_t cap,
@@ -121,19 +122,55 @@ pr_gen_default(const char *state_dir, char name[PR_GEN_NAME_MAX + 1],
 	    "--default");
 }
 
+/* Makes the link, or makes it anew, in one step. */
+static int
+set_link(const char *path, const char *to, struct err *e)
+{
+	char new[PATH_MAX + 8];
+
+	(void)snprintf(new, sizeof(new), "%s.new", path);
+	(void)unlink(new);
+	if (symlink(to, new) != 0 || rename(new, path) != 0)
+		return err_set(e, ERR_SYS, errno, "cannot make the link %s to "
+		    "%s", path, to);
+	return 0;
+}
+
 int
 pr_gen_set_default(const char *state_dir, const char *name, struct err *e)
 {
-	char path[PATH_MAX], new[PATH_MAX];
+	char path[PATH_MAX];
 
 	(void)snprintf(path, sizeof(path), "%s/" DEFAULT_LINK, state_dir);
-	(void)snprintf(new, sizeof(new), "%s/" DEFAULT_LINK ".new",
-	    state_dir);
-	(void)unlink(new);
-	if (symlink(name, new) != 0 || rename(new, path) != 0)
-		return err_set(e, ERR_SYS, errno, "cannot make %s the default: "
-		    "%s", name, path);
-	return 0;
+	return set_link(path, name, e);
+}
+
+int
+pr_gen_cfg(const char *state_dir, const char *name, char path[PATH_MAX],
+    struct err *e)
+{
+	char link[PATH_MAX];
+	ssize_t n;
+
+	(void)snprintf(link, sizeof(link), "%s/%s/" CFG_LINK, state_dir, name);
+	n = readlink(link, path, PATH_MAX);
+	if (n > 0 && n < PATH_MAX && path[0] == '/') {
+		path[n] = '\0';
+		return 0;
+	}
+	return err_set(e, ERR_STALE, n < 0 ? errno : 0, "nothing says which "
+	    "configuration template %s is of: run dvm-prepare on it (%s)",
+	    name, link);
+}
+
+int
+pr_gen_set_cfg(const char *state_dir, const char *name, const char *path,
+    struct err *e)
+{
+	char link[PATH_MAX];
+
+	(void)snprintf(link, sizeof(link), "%s/%s/" CFG_LINK, state_dir, name);
+	return set_link(link, path, e);
 }
 
 static int

@@ -6,6 +6,7 @@
  *	STATE_DIR/host.key			32 bytes, 0600, made once
  *	STATE_DIR/default -> TEMPLATE		if one was chosen
  *	STATE_DIR/TEMPLATE/lock			held while preparing
+ *	STATE_DIR/TEMPLATE/cfg -> PATH		its xl.cfg, as last given
  *	STATE_DIR/TEMPLATE/current -> gen-ID	replaced by one rename
  *	STATE_DIR/TEMPLATE/gen-ID/savefile
  *	STATE_DIR/TEMPLATE/gen-ID/VDEV.delta	dm-snapshot stores
@@ -21,9 +22,10 @@
 #include <stdint.h>
 
 #include "err.h"
+#include "ident.h"
 #include "sf_format.h"
 
-#define PR_GEN_NAME_MAX 32	/* a template's name, [A-Za-z0-9_.-] */
+#define PR_GEN_NAME_MAX IDENT_TEMPLATE_MAX
 
 /* A published generation, held open. */
 struct pr_gen {
@@ -47,6 +49,14 @@ int pr_gen_default(const char *state_dir, char name[PR_GEN_NAME_MAX + 1],
     struct err *e);
 /* Chooses it. */
 int pr_gen_set_default(const char *state_dir, const char *name, struct err *e);
+
+/* The xl.cfg that the template was last prepared from, whatever became of
+ * that.  ERR_STALE if none is noted. */
+int pr_gen_cfg(const char *state_dir, const char *name, char path[PATH_MAX],
+    struct err *e);
+/* Notes it; `path` is absolute. */
+int pr_gen_set_cfg(const char *state_dir, const char *name, const char *path,
+    struct err *e);
 
 /* Reads the host key; with create, makes it if there is none. */
 int pr_gen_host_key(const char *state_dir, int create,

@@ -68,8 +68,10 @@ static int
 boot(struct pr_make *m, struct err *e)
 {
 	const struct pr_seams *s = m->seams;
+	char name[PR_GEN_NAME_MAX + 16];
 	const struct pr_start start = {
 		.config = m->params->config,
+		.name = name,
 		.uuid = m->uuid,
 		.devs = m->devs,
 		.lock_fd = m->dir->lock_fd,
@@ -78,6 +80,8 @@ boot(struct pr_make *m, struct err *e)
 	struct hv_domain_info info;
 	int found;
 
+	(void)snprintf(name, sizeof(name), "%s-prepare",
+	    m->params->config->name);
 	if (s->domain->start(s->domain_ctx, &start, e) != 0)
 		return -1;
 	found = pr_domain_find(s, m->uuid, &info, e);

@@ -78,6 +78,10 @@ prepare(struct prepare *p, struct err *e)
 		return -1;
 	if (pr_undo_all(s, &p->dir, &result->nr_undone, e) != 0)
 		return -1;
+	/* Also if nothing comes of it: a cold boot goes by it. */
+	if (pr_gen_set_cfg(params->state_dir, params->config->name,
+	    params->config->cfg, e) != 0)
+		return -1;
 	if (pr_gen_host_key(params->state_dir, 1, p->make.host_key, e) != 0 ||
 	    s->hv->ops->host(s->hv, &p->host, e) != 0 || describe(p, e) != 0)
 		return -1;

@@ -14,6 +14,7 @@
 /* A domain to start.  devs[i] is what the guest gets for config->disks[i]. */
 struct pr_start {
 	const struct pr_config *config;
+	const char *name;		/* in Xen */
 	const uint8_t *uuid;		/* HV_UUID_BYTES */
 	const struct disk_dev *devs;
 	int lock_fd;			/* kept open by all that this starts */

@@ -29,14 +29,13 @@ pr_undo_remove_dev(struct disk *disk, struct disk_dev *dev, struct err *e)
 	    REMOVE_SECONDS * CLOCK_SECOND, e);
 }
 
-static int
-remove_devs(struct disk *disk, const char *id, struct err *e)
+int
+pr_undo_remove_devs(struct disk *disk, const char *prefix, struct err *e)
 {
-	char prefix[DISK_NAME_MAX], names[NAMES_BYTES];
+	char names[NAMES_BYTES];
 	const char *name = names;
 	int rc = 0, nr;
 
-	pr_undo_dm_name(id, "", prefix);
 	nr = disk->ops->list(disk, prefix, names, sizeof(names), e);
 	if (nr < 0)
 		return -1;
@@ -59,20 +58,21 @@ int
 pr_undo(const struct pr_seams *s, const struct pr_dir *d, const char *id,
     struct err *e)
 {
-	char tmp[2 * PR_DIR_NAME_BYTES];
+	char tmp[2 * PR_DIR_NAME_BYTES], prefix[DISK_NAME_MAX];
 	uint8_t uuid[HV_UUID_BYTES];
 	struct err later;
 
 	/* A generation that was being pruned has a name of the same kind, but
 	 * nothing else is left of it. */
 	if (pr_domain_parse_id(id, uuid, &later) == 0) {
+		pr_undo_dm_name(id, "", prefix);
 		if (pr_domain_end(s, uuid, e) != 0) {
-			(void)remove_devs(s->disk, id, &later);
+			(void)pr_undo_remove_devs(s->disk, prefix, &later);
 			return -1;
 		}
 		/* The directory stays while a device writes into it: it is
 		 * what the next attempt finds this by. */
-		if (remove_devs(s->disk, id, e) != 0)
+		if (pr_undo_remove_devs(s->disk, prefix, e) != 0)
 			return -1;
 	}
 	(void)snprintf(tmp, sizeof(tmp), "%s%s", PR_DIR_TMP, id);

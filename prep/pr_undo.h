@@ -18,6 +18,10 @@ void pr_undo_dm_name(const char *id, const char *vdev,
 /* Removes a device, waiting a little for whoever still has it open. */
 int pr_undo_remove_dev(struct disk *disk, struct disk_dev *dev,
     struct err *e);
+/* The same for all whose names begin so; the first error is returned, the rest
+ * is tried all the same. */
+int pr_undo_remove_devs(struct disk *disk, const char *prefix,
+    struct err *e);
 
 /* Domain, devices, files of one id.  Not interruptible; the first error is
  * returned, the rest is tried all the same. */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
  * Boots a template with `xl create`, as its administrator would, except that
- * its name, UUID and disks are ours and that it is not kept when it ends.
- * Used by dvm-prepare; trusts xl.
+ * its name, UUID and disks are ours and that it is not kept when it ends: to be
+ * recorded, or as a disposable.  Used by dvm-prepare; trusts xl.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -20,6 +20,7 @@
 
 #include "cleanup.h"
 #include "clock.h"
+#include "ident.h"
 #include "pr_clock.h"
 #include "pr_domain.h"
 #include "pr_xl.h"
@@ -29,6 +30,7 @@
 #define POLL_MS 20u
 #define SAID_BYTES 400		/* of xl's last words */
 #define DEVICE_BYTES (DISK_NAME_MAX + 16)
+#define USERDATA "/var/lib/xen/userdata-?."
 
 /* The node of a dm device: devtmpfs makes /dev/dm-N with or without udev; the
  * name under /dev/mapper is udev's, or that of the library in its place. */
@@ -70,10 +72,10 @@ make_settings(const struct pr_start *s, struct err *e)
 		return NULL;
 	}
 	pr_domain_uuid_text(s->uuid, uuid);
-	(void)fprintf(f, "name=\"%s-prepare\"\nuuid=\"%s\"\n"
+	(void)fprintf(f, "name=\"%s\"\nuuid=\"%s\"\n"
 	    "on_poweroff=\"destroy\"\non_reboot=\"destroy\"\n"
 	    "on_crash=\"destroy\"\non_watchdog=\"destroy\"\n"
-	    "on_soft_reset=\"destroy\"\ndisk=[", s->config->name, uuid);
+	    "on_soft_reset=\"destroy\"\ndisk=[", s->name, uuid);
 	for (uint32_t i = 0; i < s->config->nr_disks && rc == 0; i++) {
 		rc = device_path(&s->devs[i], path, e);
 		(void)fprintf(f, "%s\"format=raw,backendtype=phy,vdev=%s,"
@@ -220,19 +222,37 @@ start(void *ctx, const struct pr_start *s, struct err *e)
 
 /* libxl's own description of the domain. */
 static void
-tidy(void *ctx, uint32_t domid, const char *uuid_text)
+remove_files(const char *pattern)
 {
-	char pattern[128];
 	glob_t found;
 
-	(void)ctx;
-	(void)snprintf(pattern, sizeof(pattern),
-	    "/var/lib/xen/userdata-?.%u.%s.*", domid, uuid_text);
 	if (glob(pattern, GLOB_NOSORT, NULL, &found) != 0)
 		return;
 	for (size_t i = 0; i < found.gl_pathc; i++)
 		(void)unlink(found.gl_pathv[i]);
 	globfree(&found);
+}
+
+static void
+tidy(void *ctx, uint32_t domid, const char *uuid_text)
+{
+	char pattern[128];
+
+	(void)ctx;
+	(void)snprintf(pattern, sizeof(pattern), USERDATA "%u.%s.*", domid,
+	    uuid_text);
+	remove_files(pattern);
+}
+
+void
+pr_xl_sweep(void)
+{
+	static const char prefix[] = IDENT_UUID_DISP;
+	char pattern[128];
+
+	(void)snprintf(pattern, sizeof(pattern), USERDATA "*.%02x%02x%02x%02x-"
+	    "*", prefix[0], prefix[1], prefix[2], prefix[3]);
+	remove_files(pattern);
 }
 
 const struct pr_domain_ops pr_xl_ops = {

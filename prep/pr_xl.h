@@ -10,4 +10,8 @@
 /* Takes no context. */
 extern const struct pr_domain_ops pr_xl_ops;
 
+/* Removes what `tidy` was not called for: of all disposables, none of which may
+ * be on its way. */
+void pr_xl_sweep(void);
+
 #endif

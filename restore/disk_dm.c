@@ -184,6 +184,34 @@ check_base(const struct disk_dev *base, const char *name, struct err *e)
 	return 0;
 }
 
+/* A disposable's own: what is written goes to RAM. */
+static int
+make_own(const char *name, const struct disk_below *origin,
+    uint64_t store_bytes, struct disk_dev *dev, struct err *e)
+{
+	struct disk_below store = { .fd = -1 };
+	int fd = -1, rc = -1;
+
+	/* No more than all of the disk can be written; and the kernel's tables
+	 * for it are as large as the store could become, 2.25 MiB for 1 GiB. */
+	if (store_bytes / SECTOR_BYTES > origin->sectors)
+		store_bytes = origin->sectors * SECTOR_BYTES;
+	/* Sparse; freed with the loop device, which alone will hold it. */
+	fd = memfd_create(name, MFD_CLOEXEC);
+	if (fd < 0) {
+		(void)err_set(e, ERR_DISK, errno, "memory for %s", name);
+		goto out;
+	}
+	if (set_length(fd, store_bytes, name, e) != 0 ||
+	    disk_loop_attach(fd, false, name, &store, e) != 0)
+		goto out;
+	rc = make_snapshot(name, origin, &store, 'N', false, dev, e);
+out:
+	cleanup_fd(&fd);
+	cleanup_fd(&store.fd);
+	return rc;
+}
+
 static int
 dm_make_cow(struct disk *d, const char *name, const struct disk_dev *base,
     uint64_t store_bytes, struct disk_dev *dev, struct err *e)
@@ -194,30 +222,27 @@ dm_make_cow(struct disk *d, const char *name, const struct disk_dev *base,
 		.minor = base->minor,
 		.sectors = base->sectors,
 	};
-	struct disk_below store = { .fd = -1 };
-	int fd = -1, rc = -1;
 
 	(void)d;
 	dev->name[0] = '\0';
 	if (check_name(name, e) != 0 || check_base(base, name, e) != 0)
 		return -1;
-	/* No more than all of the disk can be written; and the kernel's tables
-	 * for it are as large as the store could become, 2.25 MiB for 1 GiB. */
-	if (store_bytes / SECTOR_BYTES > base->sectors)
-		store_bytes = base->sectors * SECTOR_BYTES;
-	/* Sparse; freed with the loop device, which alone will hold it. */
-	fd = memfd_create(name, MFD_CLOEXEC);
-	if (fd < 0) {
-		(void)err_set(e, ERR_DISK, errno, "memory for %s", name);
-		goto out;
-	}
-	if (set_length(fd, store_bytes, name, e) != 0 ||
-	    disk_loop_attach(fd, false, name, &store, e) != 0)
-		goto out;
-	rc = make_snapshot(name, &origin, &store, 'N', false, dev, e);
-out:
-	cleanup_fd(&fd);
-	cleanup_fd(&store.fd);
+	return make_own(name, &origin, store_bytes, dev, e);
+}
+
+static int
+dm_make_cow_of(struct disk *d, const char *name, const char *origin_path,
+    uint64_t store_bytes, struct disk_dev *dev, struct err *e)
+{
+	struct disk_below origin = { .fd = -1 };
+	int rc = -1;
+
+	(void)d;
+	dev->name[0] = '\0';
+	if (check_name(name, e) == 0 &&
+	    disk_loop_open_origin(origin_path, &origin, e) == 0)
+		rc = make_own(name, &origin, store_bytes, dev, e);
+	cleanup_fd(&origin.fd);
 	return rc;
 }
 
@@ -253,6 +278,7 @@ static const struct disk_ops dm_ops = {
 	.make_delta = dm_make_delta,
 	.open_base = dm_open_base,
 	.make_cow = dm_make_cow,
+	.make_cow_of = dm_make_cow_of,
 	.remove = dm_remove,
 	.list = dm_list,
 };

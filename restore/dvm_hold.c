@@ -14,6 +14,7 @@
 #include "dvm_hold.h"
 
 #define LAUNCH_TIMEOUT_S 300
+#define COLD_TIMEOUT_S 900
 /* How long a service that went away may take to come back, and how often it
  * is looked for. */
 #define AWAY_TIMEOUT_S 60
@@ -35,6 +36,19 @@ show_queue(const struct dvm_hold *h, uint64_t before)
 	if (!h->quiet && isatty(STDERR_FILENO))
 		(void)fprintf(stderr, "\rqueued, %" PRIu64 " launches before "
 		    "this one\033[K", before);
+}
+
+/* It will take its time, once, and the reason is for whoever waits. */
+static void
+show_cold(struct dvm_hold *h, const char *text)
+{
+	if (h->is_cold)
+		return;
+	h->is_cold = true;
+	if (!h->quiet)
+		(void)fprintf(stderr, "%sdvm: %s\n", isatty(STDERR_FILENO) ?
+		    "\r\033[K" : "", text);
+	dvm_link_expect(&h->link, COLD_TIMEOUT_S);
 }
 
 /* It is held, and will be for so long. */
@@ -63,6 +77,10 @@ dvm_hold_launch(struct dvm_hold *h, const char *template, int channel_fd,
 		return -1;
 	while ((rc = dvm_link_receive(&h->link, &m, &failed, e)) == 1 &&
 	    m.type == DVM_PROTO_QUEUED) {
+		if (m.text[0] != '\0') {
+			show_cold(h, m.text);
+			continue;
+		}
 		show_queue(h, m.value[0]);
 		queue_shown = !h->quiet && isatty(STDERR_FILENO);
 	}
@@ -178,8 +196,8 @@ dvm_hold_why(const struct dvm_hold *h, struct err *e)
 {
 	if (h->ended.code == 0)
 		return 0;
-	return err_set(e, dvm_link_code(h->ended.code), 0, "it ended: %.400s",
-	    h->ended.text);
+	return err_set(e, err_from_exit_status(h->ended.code), 0,
+	    "it ended: %.400s", h->ended.text);
 }
 
 void

@@ -20,6 +20,7 @@ struct dvm_hold {
 	uint64_t away_until_ns;		/* 0: the service is there */
 	unsigned limit_s;		/* to live; 0: none */
 	bool quiet;			/* nothing but errors is said */
+	bool is_cold;			/* it boots cold, which was said */
 };
 
 /* signal_fd: as dvm_link has it, or -1. */

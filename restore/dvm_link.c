@@ -203,16 +203,6 @@ dvm_link_open(struct dvm_link *l, struct dvm_proto *request, int pass_fd,
 	return -1;
 }
 
-enum err_code
-dvm_link_code(uint32_t exit_status)
-{
-	for (int c = ERR_USAGE; c < ERR_SYS; c++)
-		if ((uint32_t)err_exit_status((enum err_code)c) ==
-		    exit_status)
-			return (enum err_code)c;
-	return ERR_SYS;
-}
-
 static bool
 is_answer_to(uint16_t request, uint16_t type)
 {
@@ -263,8 +253,8 @@ dvm_link_receive(struct dvm_link *l, struct dvm_proto *answer, bool *failed,
 		return err_prefix(e, "the service's answer");
 	if (answer->type == DVM_PROTO_FAILED) {
 		*failed = true;
-		return err_set(e, dvm_link_code(answer->code), 0, "%.470s",
-		    answer->text[0] != '\0' ? answer->text :
+		return err_set(e, err_from_exit_status(answer->code), 0,
+		    "%.470s", answer->text[0] != '\0' ? answer->text :
 		    "the service failed and does not say why: see dvm log");
 	}
 	if (!is_answer_to(l->request, answer->type))

@@ -46,9 +46,6 @@ int dvm_link_receive(struct dvm_link *l, struct dvm_proto *answer,
 int dvm_link_pause(const struct dvm_link *l, unsigned pause_ms,
     struct err *e);
 
-/* Which code has this exit status?  ERR_SYS if none. */
-enum err_code dvm_link_code(uint32_t exit_status);
-
 /* May be called again. */
 void dvm_link_close(struct dvm_link *l);
 

@@ -52,6 +52,8 @@ print_json(const struct dvm_answers *records)
 		dvm_out_add_seconds(o, "age_s", m->value[0]);
 		dvm_out_add_number(o, "memory_bytes", m->value[1]);
 		dvm_out_add_number(o, "left_s", m->value[2]);
+		(void)json_object_object_add(o, "cold",
+		    json_object_new_boolean(m->value[3] != 0));
 		dvm_out_add_number(o, "uid", m->uid);
 		if (user != NULL)
 			dvm_out_add_text(o, "user", user);

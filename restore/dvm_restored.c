@@ -48,6 +48,8 @@ static const char usage_text[] =
 "  -G, --group NAME         who may use it (default dvm)\n"
 "  -u, --user NAME          what talks to clients runs as (default\n"
 "                           dvm-front)\n"
+"  -b, --boot-socket PATH   whom to ask for cold boots (default\n"
+"                           " IDENT_BOOT_SOCKET ")\n"
 "  -l, --lock PATH          one launcher a host (default\n"
 "                           " IDENT_LAUNCH_LOCK ")\n"
 "--once:\n"
@@ -107,6 +109,7 @@ static const struct option long_options[] = {
 	{ "socket", required_argument, NULL, 'k' },
 	{ "group", required_argument, NULL, 'G' },
 	{ "user", required_argument, NULL, 'u' },
+	{ "boot-socket", required_argument, NULL, 'b' },
 	{ "lock", required_argument, NULL, 'l' },
 	{ "help", no_argument, NULL, 'h' },
 	{ "version", no_argument, NULL, 'V' },
@@ -171,7 +174,7 @@ parse(int argc, char **argv, struct options *o, struct err *e)
 {
 	int c;
 
-	while ((c = getopt_long(argc, argv, "n:d:tjrw:a:m:s:p:R:g:k:G:u:l:hV",
+	while ((c = getopt_long(argc, argv, "n:d:tjrw:a:m:s:p:R:g:k:G:u:b:l:hV",
 	    long_options, NULL)) != -1) {
 		switch (c) {
 		case 'o':
@@ -197,6 +200,9 @@ parse(int argc, char **argv, struct options *o, struct err *e)
 			break;
 		case 'u':
 			o->service.user = optarg;
+			break;
+		case 'b':
+			o->core.boot_socket = optarg;
 			break;
 		case 'l':
 			o->service.lock_path = o->once.lock_path = optarg;
@@ -307,7 +313,8 @@ main(int argc, char **argv)
 				.backend_timeout_ms = 10000,
 			},
 		},
-		.core = { .nr_builders = nr_cpus, .grace_s = 60 },
+		.core = { .nr_builders = nr_cpus, .grace_s = 60,
+		    .boot_socket = IDENT_BOOT_SOCKET },
 		.service = {
 			.socket_path = DVM_PROTO_SOCKET,
 			.lock_path = IDENT_LAUNCH_LOCK,

@@ -42,6 +42,8 @@ print_json(const struct dvm_hold *h, FILE *to, uint64_t took_ns)
 	dvm_out_add_text(o, "template", m->template);
 	dvm_out_add_text(o, "launch_id", id);
 	dvm_out_add_seconds(o, "running_s", took_ns);
+	(void)json_object_object_add(o, "cold",
+	    json_object_new_boolean(m->value[DVM_PROTO_STAGES] != 0));
 	for (unsigned i = 0; i < DVM_PROTO_STAGES; i++)
 		if (m->value[i] != 0)
 			dvm_out_add_seconds(stages, dvm_proto_stage_name(i),

@@ -9,7 +9,7 @@
 #include "dvm_ask.h"
 #include "dvm_out.h"
 
-/* The JSON keys, by enum dvm_proto_counter; the two last ones have units. */
+/* The JSON keys, by enum dvm_proto_counter; the next two have units. */
 static const char *const counter_names[] = { "launched", "launch_failed",
     "destroyed", "live", "waiting", "zombies", "adopted" };
 #define NR_COUNTERS (sizeof(counter_names) / sizeof(counter_names[0]))
@@ -22,6 +22,8 @@ add_template(struct json_object *list, const struct dvm_proto *m)
 	dvm_out_add_text(o, "name", m->template);
 	(void)json_object_object_add(o, "launchable",
 	    json_object_new_boolean(m->code == 0));
+	(void)json_object_object_add(o, "boots_cold",
+	    json_object_new_boolean(m->value[4] != 0));
 	dvm_out_add_text(o, m->code == 0 ? "generation" : "reason", m->text);
 	dvm_out_add_number(o, "disposables", m->value[0]);
 	dvm_out_add_number(o, "launches", m->value[1]);
@@ -49,6 +51,7 @@ add_counters(struct json_object *o, const struct dvm_proto *m)
 		dvm_out_add_number(o, counter_names[i], m->value[i]);
 	dvm_out_add_seconds(o, "uptime_s", m->value[DVM_PROTO_UPTIME_NS]);
 	dvm_out_add_number(o, "free_bytes", m->value[DVM_PROTO_FREE_BYTES]);
+	dvm_out_add_number(o, "booted_cold", m->value[DVM_PROTO_COLD]);
 }
 
 static void
@@ -82,7 +85,8 @@ print_template(const struct dvm_proto *m, int width)
 	    width, m->template, m->value[0], m->value[1],
 	    dvm_out_size(m->value[2], data),
 	    dvm_out_size(m->value[3], decoded),
-	    m->code == 0 ? "" : "cannot be launched: ", m->text);
+	    m->code == 0 ? "" : m->value[4] != 0 ? "boots cold: " :
+	    "cannot be launched: ", m->text);
 }
 
 static void
@@ -92,11 +96,13 @@ print_counters(const struct dvm_proto *m)
 	char up[DVM_OUT_MAX], memory[DVM_OUT_MAX];
 
 	(void)printf("\nlive %" PRIu64 ", waiting %" PRIu64 ", zombies %"
-	    PRIu64 "; launched %" PRIu64 ", failed %" PRIu64 ", destroyed %"
-	    PRIu64 ", found at start %" PRIu64 "\nup %s, free in Xen %s\n",
+	    PRIu64 "; launched %" PRIu64 " (%" PRIu64 " cold), failed %"
+	    PRIu64 ", destroyed %" PRIu64 ", found at start %" PRIu64
+	    "\nup %s, free in Xen %s\n",
 	    v[DVM_PROTO_LIVE], v[DVM_PROTO_WAITING], v[DVM_PROTO_ZOMBIES],
-	    v[DVM_PROTO_LAUNCHED], v[DVM_PROTO_LAUNCH_FAILED],
-	    v[DVM_PROTO_DESTROYED], v[DVM_PROTO_ADOPTED],
+	    v[DVM_PROTO_LAUNCHED], v[DVM_PROTO_COLD],
+	    v[DVM_PROTO_LAUNCH_FAILED], v[DVM_PROTO_DESTROYED],
+	    v[DVM_PROTO_ADOPTED],
 	    dvm_out_time(v[DVM_PROTO_UPTIME_NS], up),
 	    dvm_out_size(v[DVM_PROTO_FREE_BYTES], memory));
 }

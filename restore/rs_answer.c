@@ -77,9 +77,9 @@ wait_word(const struct rs_env *env, const struct rs_domain *d,
 }
 
 int
-rs_answer_wait(const struct rs_env *env, const struct rs_template *t,
-    const struct rs_domain *d, unsigned timeout_s, int interrupt_fd,
-    struct rs_timings *timings, struct err *e)
+rs_answer_wait(const struct rs_env *env, const struct rs_domain *d,
+    unsigned timeout_s, int interrupt_fd, struct rs_timings *timings,
+    struct err *e)
 {
 	char path[PATH_BYTES], want[LAUNCH_PAGE_ID_TEXT];
 	char untrusted_word[LAUNCH_PAGE_ID_TEXT];
@@ -87,8 +87,6 @@ rs_answer_wait(const struct rs_env *env, const struct rs_template *t,
 	    timings->end_ns[RS_STAGE_UNPAUSE] + timeout_s * CLOCK_SECOND;
 	struct err ignored;
 
-	if (!t->has_agent)
-		return 0;
 	(void)snprintf(path, sizeof(path), "/local/domain/%u/"
 	    IDENT_AGENT_ANSWER, d->domid);
 	launch_page_id_text(launch_page_id(d->uuid), want);

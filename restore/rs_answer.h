@@ -10,11 +10,11 @@
 /* Sets RS_STAGE_ANSWER.  -1 if it did not answer within timeout_s of the
  * unpause (ERR_TIMEOUT), ended (ERR_XEN), answered something else
  * (ERR_INPUT), or interrupt_fd became readable: then it is the caller's to
- * destroy, and must be handed to nobody.  A template without an agent is not
- * waited for. */
-int rs_answer_wait(const struct rs_env *env, const struct rs_template *t,
-    const struct rs_domain *d, unsigned timeout_s, int interrupt_fd,
-    struct rs_timings *timings, struct err *e);
+ * destroy, and must be handed to nobody.  Not to be called for a template
+ * without an agent. */
+int rs_answer_wait(const struct rs_env *env, const struct rs_domain *d,
+    unsigned timeout_s, int interrupt_fd, struct rs_timings *timings,
+    struct err *e);
 
 /* Has it ended by itself, or did somebody else end it? */
 int rs_answer_has_ended(const struct rs_env *env, const struct rs_domain *d,

@@ -13,6 +13,7 @@
 #include "clock.h"
 #include "rs_ask.h"
 #include "rs_ask_status.h"
+#include "rs_cold.h"
 #include "rs_held.h"
 
 #define TEMPLATES_MAX 64
@@ -80,6 +81,8 @@ look_at(struct status *st, const struct rs_env *env, const char *name,
 	}
 	free(t);
 	m->code = (uint32_t)err_exit_status(e.code);
+	m->value[4] = rs_cold_cures(&e) &&
+	    rs_cold_is_allowed(st->core->p->boot_socket);
 	(void)snprintf(m->text, sizeof(m->text), "%s", e.msg);
 }
 

@@ -165,6 +165,28 @@ check_disks(struct rs_check *k, const struct rs_env *env, char *names)
 	settle(k, before);
 }
 
+/* Trees that xl has written for one that was booted. */
+static void
+check_vm(struct rs_check *k, const struct rs_env *env, char *names)
+{
+	char prefix[RS_UUID_TEXT_BYTES];
+	const char *at = names;
+	struct err e;
+	int nr = env->store->ops->list(env->store, "/vm", names, NAMES_BYTES,
+	    &e);
+
+	rs_launch_uuid_text((const uint8_t *)IDENT_UUID_DISP "\0\0\0\0\0\0\0\0"
+	    "\0\0\0", prefix);
+	for (int i = 0; i < nr; i++, at += strlen(at) + 1) {
+		bool known = strncmp(at, prefix, 8) != 0;
+
+		for (size_t n = 0; n < k->nr_live && !known; n++)
+			known = strcmp(at, k->live[n].uuid_text) == 0;
+		if (!known)
+			found(k, "nodes of a dead disposable: /vm/%s", at);
+	}
+}
+
 static void
 check_nodes(struct rs_check *k, const struct rs_env *env, const bool *alive,
     char *names)
@@ -202,6 +224,7 @@ check_nodes(struct rs_check *k, const struct rs_env *env, const bool *alive,
 			found(k, "nodes of the dead domain %lu in /libxl",
 			    domid);
 	}
+	check_vm(k, env, names);
 	settle(k, before);
 }
 

@@ -117,7 +117,8 @@ static const struct rule hv[] = {
 	IOCTL(_IO('P', 7)),	/* mmap_resource */
 };
 
-/* Another connection to xenstore (store_link). */
+/* Another connection to xenstore (store_link), or to who boots disposables
+ * (rs_cold). */
 static const struct rule store[] = {
 	CALL_IF(socket, 0, ALL_BITS, AF_UNIX), CALL(connect),
 	CALL_IF(setsockopt, 1, ALL_BITS, SOL_SOCKET),	/* SO_SNDTIMEO */

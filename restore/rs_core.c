@@ -36,7 +36,8 @@
 
 /* The main thread's, the workers'. */
 struct hosts {
-	struct rs_env envs[RS_CORE_BUILDERS_MAX + ENDERS + 2];
+	struct rs_env envs[RS_CORE_BUILDERS_MAX + RS_CORE_BOOTERS + ENDERS +
+	    2];
 	unsigned nr;
 };
 
@@ -74,15 +75,22 @@ rs_core_answer(struct rs_core *c, uint32_t client, struct dvm_proto *m)
 }
 
 void
+rs_core_text(struct dvm_proto *m, const char *what, const char *why)
+{
+	(void)snprintf(m->text, sizeof(m->text), "%s%s%s", what != NULL ?
+	    what : "", what != NULL ? ": " : "", why);
+	for (char *at = m->text; *at != '\0'; at++)
+		if (*at < 0x20 || *at > 0x7e)
+			*at = '?';
+}
+
+void
 rs_core_fail(struct rs_core *c, uint32_t client, const struct err *e)
 {
 	struct dvm_proto m = { .type = DVM_PROTO_FAILED,
 	    .code = (uint32_t)err_exit_status(e->code) };
 
-	(void)snprintf(m.text, sizeof(m.text), "%s", e->msg);
-	for (char *at = m.text; *at != '\0'; at++)
-		if (*at < 0x20 || *at > 0x7e)
-			*at = '?';
+	rs_core_text(&m, NULL, e->msg);
 	rs_core_answer(c, client, &m);
 }
 
@@ -156,13 +164,14 @@ static void
 jobs_done(evutil_socket_t fd, short what, void *arg)
 {
 	struct loop *l = arg;
-	struct rs_work *works[] = { l->c.builders, l->c.enders, l->c.lookers };
+	struct rs_work *works[] = { l->c.builders, l->c.booters, l->c.enders,
+	    l->c.lookers };
 	struct rs_job *job;
 	eventfd_t ignored;
 
 	(void)what;
 	(void)eventfd_read(fd, &ignored);
-	for (size_t i = 0; i < 3; i++)
+	for (size_t i = 0; i < sizeof(works) / sizeof(works[0]); i++)
 		while ((job = rs_work_take(works[i])) != NULL)
 			job->done(job, &l->c);
 	stop_if_drained(l);
@@ -213,7 +222,7 @@ signalled(evutil_socket_t fd, short what, void *arg)
 static int
 open_hosts(struct hosts *h, const struct rs_core_params *p, struct err *e)
 {
-	unsigned nr = p->nr_builders + ENDERS + 2;
+	unsigned nr = p->nr_builders + RS_CORE_BOOTERS + ENDERS + 2;
 
 	for (; h->nr < nr; h->nr++)
 		if (rs_host_open(p->state_dir, &h->envs[h->nr], e) != 0)
@@ -232,11 +241,15 @@ start_workers(struct loop *l, struct err *e)
 	if (l->done_fd < 0)
 		return err_set(e, ERR_SYS, errno, "eventfd");
 	l->c.builders = rs_work_new(envs, nr, l->done_fd, e);
+	envs += nr;
 	if (l->c.builders != NULL)
-		l->c.enders = rs_work_new(envs + nr, ENDERS, l->done_fd, e);
-	if (l->c.enders != NULL)
-		l->c.lookers = rs_work_new(envs + nr + ENDERS, 1, l->done_fd,
+		l->c.booters = rs_work_new(envs, RS_CORE_BOOTERS, l->done_fd,
 		    e);
+	envs += RS_CORE_BOOTERS;
+	if (l->c.booters != NULL)
+		l->c.enders = rs_work_new(envs, ENDERS, l->done_fd, e);
+	if (l->c.enders != NULL)
+		l->c.lookers = rs_work_new(envs + ENDERS, 1, l->done_fd, e);
 	return l->c.lookers != NULL ? 0 : -1;
 }
 
@@ -309,6 +322,7 @@ stop(struct loop *l)
 	    l->signals[0], l->signals[1] };
 
 	rs_work_free(c->builders);
+	rs_work_free(c->booters);
 	rs_work_free(c->enders);
 	rs_work_free(c->lookers);
 	rs_link_free(c->link);

@@ -20,6 +20,7 @@
 #include "rs_work.h"
 
 #define RS_CORE_BUILDERS_MAX 16u
+#define RS_CORE_BOOTERS 2u	/* cold boots at once */
 
 struct event_base;
 struct event;
@@ -29,6 +30,7 @@ struct rs_link;
 
 struct rs_core_params {
 	const char *state_dir;
+	const char *boot_socket;	/* whom to ask for cold boots */
 	struct rs_launch_params launch;
 	unsigned answer_timeout_s;
 	unsigned nr_builders;	/* launches at once */
@@ -64,6 +66,7 @@ struct rs_slot {
 	struct rs_note built;
 	bool is_stale;
 	bool check_due;
+	bool is_cold;			/* it is booted, for want of an image */
 	enum dvm_proto_state state;
 	uint32_t client;		/* who holds it; 0 nobody */
 	struct rs_note note;		/* name is "" until it runs */
@@ -97,14 +100,14 @@ struct rs_core {
 					/* others may make it wait */
 	/* lookers: one thread, so that a check and a status, which opens
 	 * things, do not meet. */
-	struct rs_work *builders, *enders, *lookers;
+	struct rs_work *builders, *booters, *enders, *lookers;
 	TAILQ_HEAD(, rs_slot) slots;	/* in the order of their requests */
 	TAILQ_HEAD(, rs_held) held;
 	TAILQ_HEAD(, rs_kill) kills;
 	struct rs_survivors survivors;
 	struct rs_job sweep;		/* removes survivors' bases */
 	bool sweeping, sweep_again, draining, low_memory;
-	unsigned nr_building, nr_slots;
+	unsigned nr_building, nr_booting, nr_slots;
 	unsigned nr_status;		/* requests of that kind */
 	struct rs_ask_check *check;	/* while one waits or runs */
 	bool checking;			/* then nothing may begin */
@@ -121,6 +124,8 @@ int rs_core_run(const struct rs_core_params *p, struct err *e);
 
 /* Sends an answer to `client`, 0 being nobody; fills version and client. */
 void rs_core_answer(struct rs_core *c, uint32_t client, struct dvm_proto *m);
+/* The message's text: "what: why", or why alone, in printable ASCII. */
+void rs_core_text(struct dvm_proto *m, const char *what, const char *why);
 void rs_core_fail(struct rs_core *c, uint32_t client, const struct err *e);
 /* Without front there are no clients, and without the stock no couriers: begin
  * anew, together; but what is ending is ended first. */

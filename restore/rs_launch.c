@@ -39,8 +39,8 @@ rs_launch_uuid_text(const uint8_t u[HV_UUID_BYTES],
 	    u[13], u[14], u[15]);
 }
 
-static int
-make_uuid(struct rs_domain *d, struct err *e)
+int
+rs_launch_make_uuid(struct rs_domain *d, struct err *e)
 {
 	uint8_t *u = d->uuid;
 
@@ -241,7 +241,7 @@ rs_launch(const struct rs_env *env, const struct rs_template *t,
 	memset(d, 0, sizeof(*d));
 	memset(timings, 0, sizeof(*timings));
 	timings->start_ns = clock_now_ns();
-	if (make_uuid(d, e) != 0)
+	if (rs_launch_make_uuid(d, e) != 0)
 		return -1;
 	/* A name is used up by a week: not before there is memory for it. */
 	if (create(env, t, d, &channels, e) == 0 && rs_names_draw(env->names_fd,
@@ -305,8 +305,7 @@ remove_nodes(const struct rs_env *env, const struct rs_domain *d,
 	struct rs_nodes_trees trees;
 
 	rs_nodes_trees(d, &trees);
-	return env->store->ops->remove(env->store, trees.paths,
-	    RS_NODES_TREES, e);
+	return env->store->ops->remove(env->store, trees.paths, trees.nr, e);
 }
 
 /* Each step is tried whatever became of the one before it; the first error is

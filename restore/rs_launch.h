@@ -52,6 +52,8 @@ struct rs_timings {
 
 void rs_launch_uuid_text(const uint8_t uuid[HV_UUID_BYTES],
     char text[RS_UUID_TEXT_BYTES]);
+/* A disposable's new one, in d->uuid and d->uuid_text. */
+int rs_launch_make_uuid(struct rs_domain *d, struct err *e);
 
 /* On failure all is undone; if even that fails the message says what is
  * left.  On success the guest's memory is still mapped, since unmapping would

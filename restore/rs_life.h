@@ -26,5 +26,7 @@ void rs_life_dispatch(struct rs_core *c);
 void rs_life_drain(struct rs_core *c);
 /* What LIST and RUNNING say of it. */
 void rs_life_describe(const struct rs_slot *s, struct dvm_proto *m);
+/* Tells its client that it runs. */
+void rs_life_tell_running(struct rs_slot *s);
 
 #endif

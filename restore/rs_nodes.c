@@ -202,14 +202,18 @@ rs_nodes_free(struct rs_nodes *n)
 void
 rs_nodes_trees(const struct rs_domain *d, struct rs_nodes_trees *t)
 {
-	(void)snprintf(t->text[0], sizeof(t->text[0]), "/libxl/%u", d->domid);
-	(void)snprintf(t->text[1], sizeof(t->text[1]),
-	    "/local/domain/0/backend/vbd/%u", d->domid);
-	(void)snprintf(t->text[2], sizeof(t->text[2]),
-	    "/local/domain/0/error/backend/vbd/%u", d->domid);
-	(void)snprintf(t->text[3], sizeof(t->text[3]), "/local/domain/%u",
-	    d->domid);
-	for (int i = 0; i < RS_NODES_TREES; i++)
+	static const char *const above[] = { "/libxl",
+	    "/local/domain/0/backend/vbd", "/local/domain/0/backend/console",
+	    "/local/domain/0/error/backend/vbd", "/local/domain" };
+
+	t->nr = 0;
+	if (d->uuid_text[0] != '\0')
+		(void)snprintf(t->text[t->nr++], sizeof(t->text[0]), "/vm/%s",
+		    d->uuid_text);
+	for (size_t i = 0; i < sizeof(above) / sizeof(above[0]); i++)
+		(void)snprintf(t->text[t->nr++], sizeof(t->text[0]), "%s/%u",
+		    above[i], d->domid);
+	for (size_t i = 0; i < t->nr; i++)
 		t->paths[i] = t->text[i];
 }
 

@@ -18,12 +18,14 @@ struct rs_nodes {
 	char *text;		/* what the nodes point into */
 };
 
-/* The trees of a domain, to remove when it is gone; the one with its name last,
- * by which what is left is found. */
-#define RS_NODES_TREES 4
+/* The trees of a domain, to remove when it is gone, those that xl has written
+ * for one that was booted too; the one with its name last, by which what is
+ * left is found. */
+#define RS_NODES_TREES 6
 struct rs_nodes_trees {
 	char text[RS_NODES_TREES][96];
 	const char *paths[RS_NODES_TREES];
+	size_t nr;
 };
 
 /* channels: what load_state gave.  Caller frees with rs_nodes_free(). */

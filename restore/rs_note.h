@@ -14,6 +14,7 @@ struct rs_note {
 	char name[RS_NAME_BYTES];
 	char template_name[PR_GEN_NAME_MAX + 1];
 	uint32_t uid;		/* whose it is */
+	bool is_cold;		/* it was booted */
 	/* CLOCK_MONOTONIC, which goes on while the host does, as domains do.
 	 * until_ns 0: no limit. */
 	uint64_t started_ns, until_ns;

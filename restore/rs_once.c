@@ -104,7 +104,7 @@ launch_one(struct once *o, struct err *e)
 	    &timings, e) != 0)
 		return -1;
 	o->nr_live++;
-	if (rs_answer_wait(o->env, &o->template, &l->domain,
+	if (o->template.has_agent && rs_answer_wait(o->env, &l->domain,
 	    o->p->answer_timeout_s, o->signal_fd, &timings, e) != 0)
 		return -1;
 	rs_launch_finish(&l->domain);

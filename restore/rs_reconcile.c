@@ -16,7 +16,7 @@
 
 #include "clock.h"
 #include "ident.h"
-#include "rs_nodes.h"
+#include "rs_found.h"
 #include "rs_reconcile.h"
 
 #define LIST_BATCH 64
@@ -132,28 +132,22 @@ add_survivor(struct reconcile *r, const struct hv_domain_info *info)
 	}
 	kept->all = more;
 	s = &more[kept->nr++];
-	*s = (struct rs_survivor){ .domain = { .created = true,
-	    .in_store = true, .domid = info->domid,
-	    .nr_vcpus = info->nr_vcpus, .max_mem_kb = info->max_mem_kb } };
-	memcpy(s->domain.uuid, info->uuid, sizeof(s->domain.uuid));
-	rs_launch_uuid_text(info->uuid, s->domain.uuid_text);
+	*s = (struct rs_survivor){ .ending = false };
+	rs_found_domain(info, &s->domain);
 	return s;
 }
 
-/* One that something does not let go of is the service's to try again. */
+/* One that something does not let go of is the service's to try again.  No
+ * info: it is dead. */
 static void
-remove_domain(struct reconcile *r, uint32_t domid,
+remove_domain(struct reconcile *r, struct rs_domain *d,
     const struct hv_domain_info *info)
 {
-	struct rs_domain d = { .created = info != NULL, .in_store = true,
-	    .domid = domid };
 	uint64_t now = clock_now_ns();
 	struct rs_survivor *s;
 	struct err e;
 
-	if (info != NULL)
-		memcpy(d.uuid, info->uuid, sizeof(d.uuid));
-	if (rs_launch_destroy(r->env, &d, now < r->deadline_ns ?
+	if (rs_launch_destroy(r->env, d, now < r->deadline_ns ?
 	    (unsigned)((r->deadline_ns - now) / CLOCK_MS) : 0, &e) == 0) {
 		r->nr_removed++;
 		return;
@@ -198,6 +192,7 @@ remove_domains(struct reconcile *r)
 {
 	struct hv *hv = r->env->hv;
 	struct hv_domain_info infos[LIST_BATCH];
+	struct rs_domain d;
 	uint32_t first = 0;
 	struct err e;
 	int nr;
@@ -213,11 +208,29 @@ remove_domains(struct reconcile *r)
 				r->alive[infos[i].domid] = true;
 			/* A dying one may need its nodes gone to be dead:
 			 * a backend holds its frames. */
-			if (memcmp(infos[i].uuid, IDENT_UUID_DISP, 4) == 0 &&
-			    !keep_domain(r, &infos[i]))
-				remove_domain(r, infos[i].domid, &infos[i]);
+			if (memcmp(infos[i].uuid, IDENT_UUID_DISP, 4) != 0 ||
+			    keep_domain(r, &infos[i]))
+				continue;
+			rs_found_domain(&infos[i], &d);
+			remove_domain(r, &d, &infos[i]);
 		}
 	} while (nr == LIST_BATCH);
+}
+
+/* One that xl booted has a tree under its UUID, which nothing else says when
+ * the domain is gone. */
+static void
+find_uuid(struct reconcile *r, struct rs_domain *d)
+{
+	struct store *s = r->env->store;
+	char path[64], vm[4 + RS_UUID_TEXT_BYTES];
+	struct err ignored;
+
+	(void)snprintf(path, sizeof(path), "/local/domain/%u/vm", d->domid);
+	if (s->ops->read(s, path, vm, sizeof(vm), &ignored) == 1 &&
+	    strncmp(vm, "/vm/", 4) == 0 && strchr(vm + 4, '/') == NULL)
+		(void)snprintf(d->uuid_text, sizeof(d->uuid_text), "%s",
+		    vm + 4);
 }
 
 /* Nodes of a disposable that is gone; the one with its name goes last. */
@@ -235,17 +248,21 @@ remove_nodes(struct reconcile *r)
 		failed(r, &e);
 	for (int i = 0; i < nr; i++, at += strlen(at) + 1) {
 		unsigned long domid = strtoul(at, &end, 10);
+		struct rs_domain d = { .in_store = true };
 
 		if (*end != '\0' || domid == 0 || domid >= DOMID_MAX ||
 		    r->alive[domid])
 			continue;
+		d.domid = (uint32_t)domid;
 		(void)snprintf(path, sizeof(path), "/local/domain/%lu/name",
 		    domid);
 		found = s->ops->read(s, path, name, sizeof(name), &e);
 		if (found < 0)
 			failed(r, &e);
-		else if (found == 1 && ident_is_disposable(name))
-			remove_domain(r, (uint32_t)domid, NULL);
+		if (found != 1 || !ident_is_disposable(name))
+			continue;
+		find_uuid(r, &d);
+		remove_domain(r, &d, NULL);
 	}
 }
 
@@ -253,18 +270,9 @@ remove_nodes(struct reconcile *r)
 static bool
 keep_disk(struct reconcile *r, const char *name)
 {
-	const char *uuid_text = name + strlen(IDENT_DM_DISP);
-
-	for (size_t i = 0; r->kept != NULL && i < r->kept->nr; i++) {
-		struct rs_domain *d = &r->kept->all[i].domain;
-
-		if (strncmp(uuid_text, d->uuid_text, strlen(d->uuid_text)) !=
-		    0 || d->nr_vbds == RS_DISKS_MAX)
-			continue;
-		(void)snprintf(d->vbds[d->nr_vbds++].cow.name, DISK_NAME_MAX,
-		    "%.*s", DISK_NAME_MAX - 1, name);
-		return true;
-	}
+	for (size_t i = 0; r->kept != NULL && i < r->kept->nr; i++)
+		if (rs_found_disk(&r->kept->all[i].domain, name))
+			return true;
 	return false;
 }
 

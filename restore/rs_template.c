@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/random.h>
+#include <unistd.h>
 
 #include "clock.h"
 #include "ident.h"
@@ -48,8 +49,12 @@ open_disk(const struct rs_template *t, struct disk *disk, unsigned number,
 	(void)snprintf(dm_name, sizeof(dm_name), IDENT_DM_BASE "%016llx-%s",
 	    (unsigned long long)t->base_id, td->vdev);
 	if (disk->ops->open_base(disk, dm_name, origin, delta, &td->base,
-	    e) != 0)
+	    e) != 0) {
+		/* A file that is no longer there: as in pr_key_check(). */
+		if (access(delta, F_OK) != 0 && errno == ENOENT)
+			e->code = ERR_STALE;
 		return -1;
+	}
 	if (td->base.sectors == sectors)
 		return 0;
 	err_set(e, ERR_STALE, 0, "disk %s has %llu sectors, recorded were "

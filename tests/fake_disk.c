@@ -176,6 +176,22 @@ fake_make_cow(struct disk *d, const char *name, const struct disk_dev *base,
 	return rc;
 }
 
+static int
+fake_make_cow_of(struct disk *d, const char *name, const char *origin_path,
+    uint64_t store_bytes, struct disk_dev *dev, struct err *e)
+{
+	const struct device plain = { .is_cow = false };
+	struct fake *f = of(d);
+
+	(void)origin_path;
+	dev->name[0] = '\0';
+	if (fault(f, "make_cow_of", e) != 0)
+		return -1;
+	if (store_bytes == 0 || store_bytes % 512 != 0)
+		return err_set(e, ERR_DISK, 0, "no whole sectors");
+	return make(f, name, &plain, dev, e);
+}
+
 static bool
 is_used(const struct fake *f, const struct device *dev)
 {
@@ -252,6 +268,7 @@ static const struct disk_ops fake_ops = {
 	.make_delta = fake_make_delta,
 	.open_base = fake_open_base,
 	.make_cow = fake_make_cow,
+	.make_cow_of = fake_make_cow_of,
 	.remove = fake_remove,
 	.list = fake_list,
 };

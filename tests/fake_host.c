@@ -22,7 +22,8 @@
 /* As a toolstack leaves them after the boot. */
 static const char *const fresh_nodes[] = { "/libxl", "/local",
     "/local/domain", "/local/domain/0", "/local/domain/0/backend",
-    "/local/domain/0/backend/vbd", "/vm" };
+    "/local/domain/0/backend/vbd", "/local/domain/0/backend/console",
+    "/vm" };
 
 #define FRESH_NODES (sizeof(fresh_nodes) / sizeof(fresh_nodes[0]))
 

@@ -178,7 +178,10 @@ fake_world_add(const char *dir, const char *name, struct hv *hv)
 	if (access(path, F_OK) != 0)
 		make_origins(dir);
 	(void)snprintf(file, sizeof(file), "%s.cfg", name);
-	fake_world_write(dir, file, "type = \"pvh\"\n");
+	(void)snprintf(texts.config, sizeof(texts.config), "type=\"pvh\"\n"
+	    "memory=8\nvcpus=2\nkernel=\"%s/kernel\"\ndisk=[ \"format=raw,"
+	    "vdev=xvda,access=rw,target=%s/disk\" ]\n", dir, dir);
+	fake_world_write(dir, file, texts.config);
 	make_dir(dir, name);
 	(void)snprintf(file, sizeof(file), "%s/gen-1", name);
 	make_dir(dir, file);
@@ -192,6 +195,9 @@ fake_world_add(const char *dir, const char *name, struct hv *hv)
 	(void)snprintf(path, sizeof(path), "%s/%s/current", dir, name);
 	if (symlink("gen-1", path) != 0 && errno != EEXIST)
 		abort();
+	(void)snprintf(path, sizeof(path), "%s/%s.cfg", dir, name);
+	if (pr_gen_set_cfg(dir, name, path, &e) != 0)
+		fail("cfg", &e);
 	return launch_gfn;
 }
 
@@ -199,7 +205,8 @@ void
 fake_world_remove(const char *dir, const char *name)
 {
 	static const char *const of_template[] = { "/gen-1/savefile",
-	    "/gen-1/xvda.delta", "/gen-1", "/current", "", ".cfg" };
+	    "/gen-1/xvda.delta", "/gen-1", "/current", "/cfg", "",
+	    ".cfg" };
 	static const char *const of_all[] = { "kernel", "disk", "names",
 	    "host.key", "" };
 	char path[PATH_BYTES];

@@ -117,7 +117,6 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	    .domain = { .domid = 7, .name = "disp0007",
 	    .uuid = "dvm1\1\2\3\4\5\6\7\x08\xde\xad\xbe" } };
 	const struct rs_env env = { .hv = &g.hv, .store = &g.store };
-	const struct rs_template t = { .has_agent = true };
 	struct rs_timings timings = { .start_ns = clock_now_ns() };
 	char right[LAUNCH_PAGE_ID_TEXT];
 	struct err e = { .code = ERR_NONE };
@@ -129,7 +128,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	g.how = data[0];
 	g.nr_slices = g.how & SLICES_MASK;
 	take_words(&g, data + 1, size - 1);
-	rc = rs_answer_wait(&env, &t, &g.domain, 60, -1, &timings, &e);
+	rc = rs_answer_wait(&env, &g.domain, 60, -1, &timings, &e);
 	launch_page_id_text(launch_page_id(g.domain.uuid), right);
 	is_right = strcmp(g.words[(g.how & CHANGES) != 0], right) == 0 &&
 	    !(g.how & (ENDS | SAYS_WHY | GONE));

@@ -3,10 +3,12 @@
 """fault_core: each call of core to Xen, xenstore or the device mapper fails
 once, from its start to the end of a launch and a destroy.  It refuses with a
 reason or recovers; the next launch goes well; at its end nothing is held.
-The same for a start with a disposable that runs: its client gets it back.
+The same where the template's image is not valid, and it is booted cold; and for
+a start with a disposable that runs: its client gets it back.
 
 usage: it_fault.py BUILD-DIR"""
 
+import os
 import threading
 
 from it_lib import (COUNTERS, FREE_BYTES, Holder, KILL, Message, RUNNING,
@@ -75,10 +77,22 @@ def launch(service, nr):
         wrong = "it crashed"
     if service.held():
         service.start()
-        wait_until(lambda: "is open" in service.log()[-1])
+        wait_until(lambda: "template t: " in service.log()[-1])
         service.stop()
         if wrong is None and service.held():
             wrong = "held: %s" % service.held()
+    return wrong, untouched, refused
+
+
+def cold(service, nr):
+    with open(os.path.join(service.state_dir, "kernel"), "w",
+              encoding="ascii") as f:
+        f.write("another")
+    if not service.allow_cold():
+        return "who boots it does not start", False, False
+    wrong, untouched, refused = launch(service, nr)
+    if service.end_booter() != 0 and wrong is None:
+        wrong = "who boots it does not end"
     return wrong, untouched, refused
 
 
@@ -163,10 +177,11 @@ def carry_out(build, plan):
 
 
 def fault_core(build):
-    plans = [Plan(launch), Plan(adopt)]
+    plans = [Plan(launch), Plan(cold), Plan(adopt)]
     for plan in plans:
         carry_out(build, plan)
-    ok(plans[0].nr_refused > 20 and len(plans[1].tried) >= 8,
+    ok(plans[0].nr_refused > 20 and len(plans[1].tried) > 5 and
+       len(plans[2].tried) >= 8,
        "%d were the end of a launch" % plans[0].nr_refused)
     shown("fault_core", sum(len(p.tried) for p in plans),
           sum(len(p.lost) for p in plans), "-")

@@ -239,9 +239,10 @@ class Service:
         self.state_dir = os.path.join(self.host, "dvm")
         self.socket = os.path.join(self.dir, "s")
         self.lock = os.path.join(self.dir, "lock")
+        self.boot_socket = os.path.join(self.dir, "boot")
         self.log_path = os.path.join(self.dir, "log")
         self.program = os.path.join(self.tools, "tests", program)
-        self.parent = None
+        self.parent = self.booter = None
         self.env = dict(os.environ, DVM_FAKE_HOST=self.host,
                         DVM_SOCKET=self.socket)
         # Freed memory that is kept back would look like a leak, and no role
@@ -274,7 +275,8 @@ class Service:
 
     def command(self, *args):
         return [self.program, "-s", self.state_dir, "-k", self.socket, "-l",
-                self.lock, "-u", "nobody", "-G", "nogroup", *args]
+                self.lock, "-b", self.boot_socket, "-u", "nobody", "-G",
+                "nogroup", *args]
 
     def start(self, *args, **env):
         """False if it ended instead."""
@@ -334,6 +336,31 @@ class Service:
         clean = r.returncode == 0 and r.stdout.endswith(", 0 do not\n")
         return None if clean else (r.stdout + r.stderr).strip()
 
+    def allow_cold(self):
+        """Starts who boots disposables, real but for xl (it_booter.c)."""
+        with open(os.path.join(self.dir, "boot.log"), "ab") as log:
+            self.booter = subprocess.Popen(
+                [os.path.join(self.tools, "tests", "it_booter"),
+                 self.state_dir, self.boot_socket], env=self.env, stderr=log,
+                stdout=log, stdin=subprocess.DEVNULL, start_new_session=True)
+        return wait_until(lambda: os.path.exists(self.boot_socket) or
+                          self.booter.poll() is not None) and \
+            self.booter.poll() is None
+
+    def boot_mode(self, mode):
+        with open(os.path.join(self.host, "boot-mode"), "w",
+                  encoding="ascii") as f:
+            f.write(mode)
+
+    def end_booter(self, how=signal.SIGTERM):
+        """Its exit status; None if there was none."""
+        if self.booter is None:
+            return None
+        self.booter.send_signal(how)
+        status = self.booter.wait(PATIENCE)
+        self.booter = None
+        return status
+
     def kill(self):
         """As nothing survives: the roles die with their parent."""
         if self.parent is not None:
@@ -353,6 +380,7 @@ class Service:
 
     def remove(self):
         self.kill()
+        self.end_booter()
         SERVICES.remove(self)
         shutil.rmtree(self.dir, ignore_errors=True)
 

@@ -6,7 +6,8 @@
 
 #include "ag_file.h"
 #include "ag_settle.h"
-#include "pr_config.h"
+#include "ident.h"
+#include "pr_cold.h"
 #include "tap.h"
 
 static const struct pr_config_settle given = { .prerun = "/usr/bin/warm",
@@ -57,6 +58,45 @@ test_missing(void)
 	ok(ag_settle_parse(cut, &s) == -1, "and a value that does not fit");
 }
 
+/* What a disposable is told that is booted. */
+static void
+test_cold(void)
+{
+	static const struct cold_proto_request r = { .name = "disp0042",
+	    .uuid = IDENT_UUID_DISP "\x01\x02\x43\xff\x85zyxwvut" };
+	static const char *const bad[] = { "uuid=64766d31-0102-43ff-857a-"
+	    "7978777675", "uuid=64766d31", "uuid=",
+	    "uuid=64766d31-0102-43ff-857a-79787776757x", "name=", "name=debian",
+	    "name=../disp", "no=line" };
+	char text[2048], wrong[2048];
+	struct pr_text t = { .buf = text, .cap = sizeof(text) };
+	struct launch_page p;
+	struct ag_settings s;
+	struct err e;
+	unsigned taken = 0;
+
+	ok(pr_cold_text(&r, &given, &t, &e) == 0 &&
+	    ag_settle_parse_cold(text, &s, &p) == 0 &&
+	    memcmp(p.uuid, r.uuid, sizeof(p.uuid)) == 0 &&
+	    p.launch_id == launch_page_id(r.uuid) &&
+	    strcmp(p.name, "disp0042") == 0 &&
+	    strcmp(p.host_name, "disp0042") == 0 &&
+	    strcmp(s.user, given.user) == 0, "a disposable that is booted "
+	    "hears who it is, and its template's settings");
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		/* In the place of the line that has this name. */
+		const char *name = bad[i][0] == 'u' ? "uuid=" : "name=";
+		char *line = strstr(text, name), *end = strchr(line, '\n');
+
+		(void)snprintf(wrong, sizeof(wrong), "%.*s%s%s",
+		    (int)(line - text), text, bad[i], end);
+		taken += ag_settle_parse_cold(wrong, &s, &p) == 0;
+	}
+	ok(taken == 0, "other names and UUIDs are none");
+	ok(ag_settle_parse_cold(strstr(text, "prerun="), &s, &p) == -1,
+	    "nor is what is meant for a preparation");
+}
+
 static void
 test_numbers(void)
 {
@@ -71,6 +111,7 @@ main(void)
 {
 	test_round_trip();
 	test_missing();
+	test_cold();
 	test_numbers();
 	return tap_done();
 }

@@ -14,7 +14,7 @@ static const struct dvm_proto records[] = {
 	{ .type = DVM_PROTO_RECORD, .launch_id = UINT64_MAX, .domid = 16,
 	    .name = "disp0042", .template = "debian",
 	    .state = DVM_PROTO_STATE_RUNNING,
-	    .value = { 1234567890, 256ull << 20 },
+	    .value = { 1234567890, 256ull << 20, 0, 1 },
 	    .text = "64766d31-0000-4000-8000-000000000001" },
 	{ .type = DVM_PROTO_RECORD, .launch_id = 3, .template = "debian",
 	    .state = DVM_PROTO_STATE_QUEUED, .value = { 5 } },
@@ -36,18 +36,18 @@ static const struct dvm_proto done = { .type = DVM_PROTO_DONE };
 "{\"name\":\"\",\"domid\":0,\"uuid\":\"\"," \
 "\"launch_id\":\"0000000000000003\",\"template\":\"debian\"," \
 "\"state\":\"queued\",\"age_s\":0.000000,\"memory_bytes\":0,\"left_s\":0," \
-"\"uid\":0,\"user\":\"root\"}," \
+"\"cold\":false,\"uid\":0,\"user\":\"root\"}," \
 "{\"name\":\"disp0042\",\"domid\":16," \
 "\"uuid\":\"64766d31-0000-4000-8000-000000000001\"," \
 "\"launch_id\":\"ffffffffffffffff\",\"template\":\"debian\"," \
 "\"state\":\"running\",\"age_s\":1.234567,\"memory_bytes\":268435456," \
-"\"left_s\":0,\"uid\":0,\"user\":\"root\"}," \
+"\"left_s\":0,\"cold\":true,\"uid\":0,\"user\":\"root\"}," \
 "{\"name\":\"disp7000\",\"domid\":17," \
 "\"uuid\":\"64766d31-0000-4000-8000-000000000002\"," \
 "\"launch_id\":\"000000000000abcd\"," \
 "\"template\":\"debian-with-a-long-name\",\"state\":\"ending\"," \
 "\"age_s\":7300.000000,\"memory_bytes\":1610612736,\"left_s\":30," \
-"\"uid\":4000000000}]\n"
+"\"cold\":false,\"uid\":4000000000}]\n"
 
 static void
 test_ls(void)
@@ -120,11 +120,13 @@ static const struct dvm_proto status[] = {
 	    .text = "20261122-1", .value = { 2, 17, 140u << 20, 0 } },
 	{ .type = DVM_PROTO_TEMPLATE, .template = "fedora", .code = 4,
 	    .text = "its disk has changed: dvm-prepare fedora" },
+	{ .type = DVM_PROTO_TEMPLATE, .template = "suse", .code = 4,
+	    .value = { 1, 0, 0, 0, 1 }, .text = "it has no generation" },
 	{ .type = DVM_PROTO_STAGE, .name = "create",
 	    .value = { 1250000, 30000000, 17 } },
 	{ .type = DVM_PROTO_STAGE, .name = "answer" },
 	{ .type = DVM_PROTO_COUNTERS, .value = { 17, 1, 15, 2, 3, 4, 5,
-	    90 * CLOCK_SECOND, 20ull << 30 } },
+	    90 * CLOCK_SECOND, 20ull << 30, 6 } },
 	{ .type = DVM_PROTO_DONE },
 };
 
@@ -133,27 +135,34 @@ static const struct dvm_proto status[] = {
 "debian              2        17    140 MiB      0 KiB  20261122-1\n" \
 "fedora              0         0      0 KiB      0 KiB  cannot be " \
 "launched: its disk has changed: dvm-prepare fedora\n" \
+"suse                1         0      0 KiB      0 KiB  boots cold: it has " \
+"no generation\n" \
 "\n" \
-"live 2, waiting 3, zombies 4; launched 17, failed 1, destroyed 15, found " \
-"at start 5\n" \
+"live 2, waiting 3, zombies 4; launched 17 (6 cold), failed 1, destroyed " \
+"15, found at start 5\n" \
 "up 90 s, free in Xen 20.0 GiB\n" \
 "\n" \
 "STAGE               P50          P99   COUNT\n" \
 "create           1.2 ms      30.0 ms      17\n"
 
 #define STATUS_JSON "{\"templates\":[" \
-"{\"name\":\"debian\",\"launchable\":true,\"generation\":\"20261122-1\"," \
+"{\"name\":\"debian\",\"launchable\":true,\"boots_cold\":false," \
+"\"generation\":\"20261122-1\"," \
 "\"disposables\":2,\"launches\":17,\"data_bytes\":146800640," \
 "\"decoded_bytes\":0}," \
-"{\"name\":\"fedora\",\"launchable\":false," \
+"{\"name\":\"fedora\",\"launchable\":false,\"boots_cold\":false," \
 "\"reason\":\"its disk has changed: dvm-prepare fedora\"," \
-"\"disposables\":0,\"launches\":0,\"data_bytes\":0,\"decoded_bytes\":0}]," \
+"\"disposables\":0,\"launches\":0,\"data_bytes\":0,\"decoded_bytes\":0}," \
+"{\"name\":\"suse\",\"launchable\":false,\"boots_cold\":true," \
+"\"reason\":\"it has no generation\"," \
+"\"disposables\":1,\"launches\":0,\"data_bytes\":0,\"decoded_bytes\":0}]," \
 "\"stages\":[{\"name\":\"create\",\"p50_s\":0.001250,\"p99_s\":0.030000," \
 "\"count\":17},{\"name\":\"answer\",\"p50_s\":0.000000," \
 "\"p99_s\":0.000000,\"count\":0}]," \
 "\"counters\":{\"launched\":17,\"launch_failed\":1,\"destroyed\":15," \
 "\"live\":2,\"waiting\":3,\"zombies\":4,\"adopted\":5," \
-"\"uptime_s\":90.000000,\"free_bytes\":21474836480}}\n"
+"\"uptime_s\":90.000000,\"free_bytes\":21474836480," \
+"\"booted_cold\":6}}\n"
 
 static void
 test_status(void)

@@ -237,8 +237,8 @@ test_run(void)
 	    play_has("stdout", play.out, "{\"event\":\"running\",\"name\":"
 	    "\"disp0042\",\"domid\":9,\"uuid\":\"" UUID "\",\"template\":"
 	    "\"debian\",\"launch_id\":\"0123456789abcdef\",\"running_s\":0.")
-	    && play_has("stdout", play.out, ",\"stages_s\":{\"create\":"
-	    "0.001000,\"disks\":0.003000,") &&
+	    && play_has("stdout", play.out, ",\"cold\":false,"
+	    "\"stages_s\":{\"create\":0.001000,\"disks\":0.003000,") &&
 	    play_has("stdout", play.out, "\"answer\":0.412000}}\n"
 	    "{\"event\":\"ended\",\"name\":\"disp0042\",\"reason\":"
 	    "\"its time is over\"}\n"), "run --json");
@@ -250,6 +250,39 @@ test_run(void)
 	ok(play_all("run debian", &ended, 1) == 0 &&
 	    OUT_IS("debian: ended: its time is over\n"),
 	    "run: ended before it ran");
+}
+
+/* The service says why it takes so long. */
+static void
+test_cold(void)
+{
+	static const struct dvm_proto queued = { .type = DVM_PROTO_QUEUED,
+	    .text = "booting cold, which takes longer: its disk has changed: "
+	    "run dvm-prepare debian.cfg" };
+	struct dvm_proto answers[] = { queued, queued, running, ended };
+	struct dvm_proto request;
+	int fd;
+
+	answers[2].value[DVM_PROTO_STAGES] = 1;
+	ok(play_all("run debian", answers, 4) == 0 && ERR_IS("dvm: booting "
+	    "cold, which takes longer: its disk has changed: run dvm-prepare "
+	    "debian.cfg\n") && play_has("stdout", play.out,
+	    "disp0042: running after"), "cold: it is said, once");
+	ok(play_all("run -j debian", answers, 4) == 0 && play_has("stdout",
+	    play.out, ",\"cold\":true,"), "cold: --json has it too");
+	ok(play_all("run -q debian", answers, 4) == 0 && ERR_IS(""),
+	    "cold: --quiet says nothing");
+	(void)setenv("DVM_TIMEOUT", "1", 1);
+	play_start("run debian");
+	fd = play_accept(&request);
+	for (int i = 0; i < 15; i++) {
+		play_answer(fd, queued);
+		(void)poll(NULL, 0, 100);
+	}
+	ok(play_finish() == 7 && ERR_HAS("within 1 s"),
+	    "cold: saying so for ever is no answer");
+	(void)close(fd);
+	(void)unsetenv("DVM_TIMEOUT");
 }
 
 static void
@@ -361,6 +394,7 @@ main(int argc, char **argv)
 	test_endless();
 	test_random();
 	test_run();
+	test_cold();
 	test_signals();
 	test_attach();
 	ok(play.nr_unasked == 0, "every request was one");

@@ -111,7 +111,7 @@ launch(const struct fixture *x, bool destroy, struct rs_domain *d)
 	if (rs_template_open(&p, env.hv, env.disk, &t, &e) != 0)
 		goto out;
 	if (rs_launch(&env, &t, &launch_params, d, &timings, &e) == 0) {
-		(void)rs_answer_wait(&env, &t, d, 2, -1, &timings, &e);
+		(void)rs_answer_wait(&env, d, 2, -1, &timings, &e);
 		rs_launch_finish(d);
 		if (!destroy)
 			return (int)e.code;

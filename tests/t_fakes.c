@@ -114,6 +114,9 @@ test_disk(void)
 	    fake_disk_held(d) == 2, "a disk stands on it");
 	ok(d->ops->make_cow(d, "dvm-d-1", &base, 4096, &other, &e) == -1 &&
 	    other.name[0] == '\0', "not two of one name");
+	ok(d->ops->make_cow_of(d, "dvm-d-3", "o", 4096, &other, &e) == 0 &&
+	    d->ops->remove(d, &other, &e) == 0 && fake_disk_held(d) == 2,
+	    "or on an origin alone");
 	gone = base;
 	gone.minor += 9;
 	ok(d->ops->make_cow(d, "dvm-d-2", &gone, 4096, &other, &e) == -1 &&

@@ -32,8 +32,9 @@ set_xl(const char *script)
 static int
 start(int lock_fd, int interrupt_fd, struct err *e)
 {
-	const struct pr_start s = { .config = &files.config, .uuid = uuid,
-	    .lock_fd = lock_fd, .interrupt_fd = interrupt_fd };
+	const struct pr_start s = { .config = &files.config,
+	    .name = "disp0042", .uuid = uuid, .lock_fd = lock_fd,
+	    .interrupt_fd = interrupt_fd };
 
 	e->msg[0] = '\0';
 	return pr_xl_ops.start(NULL, &s, e);
@@ -64,7 +65,7 @@ test_arguments(void)
 	(void)snprintf(cfg, sizeof(cfg), "create\n-e\n-q\n--defconfig=%s\n",
 	    files.config.cfg);
 	ok(said(cfg), "without a daemon, on the template's configuration");
-	ok(said("\nname=\"tiny-prepare\"\n") &&
+	ok(said("\nname=\"disp0042\"\n") &&
 	    said("\nuuid=\"64766d70-0102-4304-8506-0708090a0b0c\"\n") &&
 	    said("\non_crash=\"destroy\"\n") && said("\ndisk=["),
 	    "name, uuid, disks and what to do at its end are ours");

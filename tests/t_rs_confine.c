@@ -188,7 +188,9 @@ core_needs(void)
 		return 33;
 	fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
 	if (fd < 0 || connect(fd, (struct sockaddr *)&world.listening,
-	    sizeof(world.listening)) != 0 || close(fd) != 0)
+	    sizeof(world.listening)) != 0 || shutdown(fd, SHUT_WR) != 0 ||
+	    poll(&(struct pollfd){ .fd = fd, .events = POLLOUT }, 1, 0) < 0 ||
+	    close(fd) != 0)
 		return 34;
 	fd = eventfd(0, EFD_CLOEXEC);
 	if (fd < 0 || eventfd_write(fd, 1) != 0 || close(fd) != 0)

@@ -202,7 +202,7 @@ test_identity(struct world *w)
 		}
 		timings.end_ns[RS_STAGE_UNPAUSE] = clock_now_ns() -
 		    timings.start_ns;
-		ok(rs_answer_wait(&w->env, &t, &d[1], 0, -1, &timings, &e) ==
+		ok(rs_answer_wait(&w->env, &d[1], 0, -1, &timings, &e) ==
 		    -1 && e.code == b->code && strchr(e.msg, 033) == NULL &&
 		    timings.end_ns[RS_STAGE_ANSWER] == 0,
 		    "an agent that says %s is refused: %s", b->what, e.msg);
@@ -211,7 +211,7 @@ test_identity(struct world *w)
 			    (const char *const[]){ path }, 1, &e);
 	}
 	fake_store_put(w->env.store, answer, id);
-	ok(rs_answer_wait(&w->env, &t, &d[1], 5, -1, &timings, &e) == 0 &&
+	ok(rs_answer_wait(&w->env, &d[1], 5, -1, &timings, &e) == 0 &&
 	    timings.end_ns[RS_STAGE_ANSWER] >
 	    timings.end_ns[RS_STAGE_UNPAUSE], "its launch id is taken");
 	for (int i = 0; i < 2; i++)

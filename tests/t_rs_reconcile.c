@@ -14,6 +14,9 @@
 #include "rs_reconcile.h"
 #include "tap.h"
 
+/* Of IDENT_UUID_DISP "0123456789". */
+#define UUID_TEXT "64766d31-3031-3233-3435-363738390000"
+
 struct host {
 	struct fake_fault fault;
 	struct fake_hv_params hp;
@@ -31,7 +34,9 @@ open_host(struct host *h)
 	h->env.store = fake_store_open(&h->fault, NULL);
 	h->env.disk = fake_disk_open(&h->fault);
 	fake_store_put(h->env.store, "/local/domain/0/backend/vbd", "");
+	fake_store_put(h->env.store, "/local/domain/0/backend/console", "");
 	fake_store_put(h->env.store, "/libxl", "");
+	fake_store_put(h->env.store, "/vm", "");
 }
 
 static void
@@ -104,6 +109,12 @@ leave(struct host *h, unsigned steps)
 	put(h, "/local/domain", domid, "name", "disp1234");
 	if (steps-- == 0)
 		return true;
+	/* One that was booted has these too. */
+	put(h, "/local/domain", domid, "vm", "/vm/" UUID_TEXT);
+	fake_store_put(h->env.store, "/vm/" UUID_TEXT "/name", "disp1234");
+	put(h, "/local/domain/0/backend/console", domid, "0/state", "1");
+	if (steps-- == 0)
+		return true;
 	put(h, "/libxl", domid, "type", "pvh");
 	put(h, "/local/domain/0/backend/vbd", domid, "51712/state", "2");
 	if (steps-- == 0)
@@ -136,7 +147,7 @@ test_each_step(void)
 		    NULL;
 		close_host(&h);
 	}
-	ok(steps == 9 && lost == 0, "killed at each of %u steps, all is "
+	ok(steps == 10 && lost == 0, "killed at each of %u steps, all is "
 	    "removed and nothing of anybody else", steps);
 	ok(control > 5, "control: without it %u of them leave something",
 	    control);

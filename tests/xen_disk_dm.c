@@ -337,6 +337,28 @@ test_cows(struct disk *d, struct disk_dev *base)
 	    PRIu64 ")", before, with, after);
 }
 
+/* Without a generation: over the origin itself. */
+static void
+test_cow_of(struct disk *d, const struct files *f)
+{
+	struct disk_dev dev = { 0 };
+	struct err e = { 0 };
+	int fd;
+
+	if (!done(d->ops->make_cow_of(d, NAME_COW_A, f->origin, COW_BYTES,
+	    &dev, &e), &e, "a disk over the origin itself is made"))
+		return;
+	fd = open_dev(&dev, O_RDWR);
+	ok(dev.sectors == NR_BLOCKS * 8 && holds(fd, 3, 1) &&
+	    put_block(fd, 3, 5) && fsync(fd) == 0 && holds(fd, 3, 5) &&
+	    holds(fd, 4, 1), "it has the origin's content, and its own");
+	cleanup_fd(&fd);
+	(void)done(d->ops->remove(d, &dev, &e), &e, "it is removed");
+	ok(d->ops->make_cow_of(d, NAME_COW_A, f->other, COW_BYTES, &dev,
+	    &e) == -1 && dev.name[0] == '\0' && is_clean(d, f),
+	    "without an origin there is none: %s", e.msg);
+}
+
 static void
 test_errors(struct disk *d, const struct files *f)
 {
@@ -429,6 +451,7 @@ main(int argc, char **argv)
 		    "the base is removed");
 	}
 	ok(is_clean(d, &f), "no dm and no loop device is left");
+	test_cow_of(d, &f);
 	test_errors(d, &f);
 	ok(hash_of(f.delta) == delta_hash, "the delta's bytes never changed");
 	ok(hash_of(f.origin) == origin_hash, "nor did the origin's");

@@ -203,17 +203,9 @@ report(struct ag_xenbus *x, const unsigned ms[STEPS])
 	return ag_xenbus_write(x, IDENT_AGENT_REPORT, line);
 }
 
-int
-ag_settle(struct ag_xenbus *x, const struct ag_settings *settings,
-    struct ag_freeze *f, char why[AG_SETTLE_WHY_BYTES])
+static int
+begin(struct ag_freeze *f, char why[AG_SETTLE_WHY_BYTES])
 {
-	static int (*const steps[STEPS])(struct settle *) = { step_boot,
-	    step_prerun, step_quiet, step_clean, step_memory, step_freeze };
-	struct settle s = { .settings = settings, .freeze = f };
-	char reason[AG_SETTLE_WHY_BYTES] = "";
-	unsigned ms[STEPS];
-
-	s.why = reason;
 	(void)mkdir(AG_RUN_DIR, 0755);
 	if (mount("dvm", AG_RUN_DIR, "tmpfs", MS_NOSUID | MS_NODEV,
 	    "size=1m,mode=755") != 0) {
@@ -223,19 +215,62 @@ ag_settle(struct ag_xenbus *x, const struct ag_settings *settings,
 	}
 	ag_freeze_open(f);
 	ag_vchan_prepare();
-	for (int i = 0; i < STEPS; i++) {
+	return 0;
+}
+
+static int
+take_step(struct settle *s, struct ag_xenbus *x, enum step step,
+    char why[AG_SETTLE_WHY_BYTES])
+{
+	static int (*const steps[STEPS])(struct settle *) = { step_boot,
+	    step_prerun, step_quiet, step_clean, step_memory, step_freeze };
+	char reason[AG_SETTLE_WHY_BYTES] = "";
+
+	s->why = reason;
+	if (ag_xenbus_write(x, IDENT_AGENT_STEP, step_names[step]) == 0 &&
+	    steps[step](s) == 0)
+		return 0;
+	(void)snprintf(why, AG_SETTLE_WHY_BYTES, "%s: %.*s", step_names[step],
+	    AG_SETTLE_WHY_BYTES - 16, reason);
+	return -1;
+}
+
+int
+ag_settle(struct ag_xenbus *x, const struct ag_settings *settings,
+    struct ag_freeze *f, char why[AG_SETTLE_WHY_BYTES])
+{
+	struct settle s = { .settings = settings, .freeze = f };
+	unsigned ms[STEPS];
+
+	if (begin(f, why) != 0)
+		return -1;
+	for (enum step i = 0; i < STEPS; i++) {
 		uint64_t start = clock_now_ns();
 
-		if (ag_xenbus_write(x, IDENT_AGENT_STEP, step_names[i]) != 0 ||
-		    steps[i](&s) != 0) {
-			(void)snprintf(why, AG_SETTLE_WHY_BYTES, "%s: %.*s",
-			    step_names[i], AG_SETTLE_WHY_BYTES - 16, reason);
+		if (take_step(&s, x, i, why) != 0) {
 			ag_freeze_release(f);
 			return -1;
 		}
 		ms[i] = (unsigned)((clock_now_ns() - start) / 1000000);
 	}
 	return report(x, ms);
+}
+
+int
+ag_settle_cold(struct ag_xenbus *x, const struct ag_settings *settings,
+    struct ag_freeze *f, char why[AG_SETTLE_WHY_BYTES])
+{
+	/* Quiet, free memory and stillness are for a recording. */
+	static const enum step steps[] = { STEP_BOOT, STEP_PRERUN,
+	    STEP_CLEAN };
+	struct settle s = { .settings = settings, .freeze = f };
+
+	if (begin(f, why) != 0)
+		return -1;
+	for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++)
+		if (take_step(&s, x, steps[i], why) != 0)
+			return -1;
+	return 0;
 }
 
 /* The value of `name`, which is its line's rest; NULL if there is none. */
@@ -293,5 +328,36 @@ ag_settle_parse(const char *text, struct ag_settings *s)
 	    get_number(text, "quiet_limit", &s->quiet.limit_s) != 0)
 		return -1;
 	s->drop_caches = strcmp(caches, "drop") == 0;
+	return 0;
+}
+
+static int
+parse_uuid(const char *text, uint8_t uuid[LAUNCH_PAGE_UUID_BYTES])
+{
+	for (unsigned i = 0; i < LAUNCH_PAGE_UUID_BYTES; i++) {
+		text += *text == '-';
+		if (strspn(text, "0123456789abcdef") < 2 ||
+		    sscanf(text, "%2hhx", &uuid[i]) != 1)
+			return -1;
+		text += 2;
+	}
+	return *text == '\0' ? 0 : -1;
+}
+
+int
+ag_settle_parse_cold(const char *text, struct ag_settings *s,
+    struct launch_page *p)
+{
+	char uuid[37];
+
+	memset(p, 0, sizeof(*p));
+	if (ag_settle_parse(text, s) != 0 ||
+	    get_text(text, "uuid", uuid, sizeof(uuid)) != 0 ||
+	    parse_uuid(uuid, p->uuid) != 0 ||
+	    get_text(text, "name", p->name, sizeof(p->name)) != 0 ||
+	    !ident_is_disposable(p->name))
+		return -1;
+	p->launch_id = launch_page_id(p->uuid);
+	memcpy(p->host_name, p->name, sizeof(p->host_name));
 	return 0;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
- * The way of a booted guest to one that can be recorded, step by step.
+ * The way of a booted guest to one that can be recorded, or handed out as it
+ * is, step by step.
  */
 #ifndef AG_SETTLE_H
 #define AG_SETTLE_H
@@ -10,6 +11,7 @@
 #include "ag_freeze.h"
 #include "ag_quiet.h"
 #include "ag_xenbus.h"
+#include "launch_page.h"
 
 #define AG_SETTLE_WHY_BYTES 1024
 
@@ -30,6 +32,14 @@ int ag_settle_parse(const char *text, struct ag_settings *s);
 /* Takes all steps and says each to dvm-prepare.  0: all is held.  -1, and in
  * `why` the step and the reason: nothing is held. */
 int ag_settle(struct ag_xenbus *x, const struct ag_settings *s,
+    struct ag_freeze *f, char why[AG_SETTLE_WHY_BYTES]);
+
+/* For a disposable that was booted: who it is, without seed and time. */
+int ag_settle_parse_cold(const char *text, struct ag_settings *s,
+    struct launch_page *p);
+
+/* The steps that make it as one that is launched would be.  Holds nothing. */
+int ag_settle_cold(struct ag_xenbus *x, const struct ag_settings *s,
     struct ag_freeze *f, char why[AG_SETTLE_WHY_BYTES]);
 
 #endif

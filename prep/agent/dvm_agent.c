@@ -5,7 +5,9 @@
  * but itself and asks to be recorded.  In each disposable that is launched
  * from the recording it takes on the identity that dom0 put into the launch
  * page, acknowledges, and only then lets the guest go on; then a process that
- * it forks serves the channel (ag_serve).  In any other guest it does nothing.
+ * it forks serves the channel (ag_serve).  In a disposable that was booted for
+ * want of a recording dom0 says in xenstore who it is.  In any other guest it
+ * does nothing.
  *
  * It trusts dom0, whose xenstore and launch page it reads.  After the guest is
  * held it allocates nothing and waits for no disk.
@@ -240,25 +242,70 @@ prepare(struct agent *a)
 }
 
 static int
+make_seed(struct launch_page *p)
+{
+	struct timespec now;
+
+	/* Its own: it has booted, and is nobody's twin. */
+	if (getrandom(p->seed, sizeof(p->seed), 0) != sizeof(p->seed) ||
+	    clock_gettime(CLOCK_REALTIME, &now) != 0)
+		return -1;
+	p->wall_clock_ns = (uint64_t)now.tv_sec * CLOCK_SECOND +
+	    (uint64_t)now.tv_nsec;
+	return 0;
+}
+
+/* 0 also if it cannot be handed out: dom0 was told, and ends this guest. */
+static int
+go_cold(struct agent *a)
+{
+	static char why[AG_SETTLE_WHY_BYTES];
+	struct launch_page p;
+
+	if (ag_settle_parse_cold(a->xenbus.payload, &a->settings, &p) != 0) {
+		(void)snprintf(why, sizeof(why), "dvm-prepare is of another "
+		    "version than the guest's dvm-agent: install the agent "
+		    "again");
+	} else if (ag_settle_cold(&a->xenbus, &a->settings, &a->freeze,
+	    why) == 0) {
+		a->waiting_ns = clock_now_ns();
+		if (make_seed(&p) == 0 &&
+		    take_identity(a, &p, a->waiting_ns) == 0) {
+			start_server(a);
+			return 0;
+		}
+		(void)snprintf(why, sizeof(why), "cannot take on its "
+		    "identity: %s", strerror(errno));
+		explicit_bzero(&p, sizeof(p));
+	}
+	return ag_xenbus_write(&a->xenbus, IDENT_AGENT_FAILED, why);
+}
+
+static int
 serve(struct agent *a)
 {
-	bool prepared = false;
+	static const struct {
+		const char *node;
+		int (*act)(struct agent *a);
+	} calls[] = { { IDENT_PREPARE, prepare }, { IDENT_COLD, go_cold } };
+	bool called = false;
 	int found;
 
-	/* Of a node that is absent in all guests but one being prepared; its
-	 * events also tell of a resume. */
-	if (ag_xenbus_watch(&a->xenbus, IDENT_PREPARE) != 0)
-		return -1;
+	/* Of nodes that are absent in all guests but one being prepared, or
+	 * booted as a disposable; their events also tell of a resume. */
+	for (size_t i = 0; i < 2; i++)
+		if (ag_xenbus_watch(&a->xenbus, calls[i].node) != 0)
+			return -1;
 	for (;;) {
 		if (ag_xenbus_wait(&a->xenbus) != 0 ||
 		    ag_xenbus_write(&a->xenbus, IDENT_AGENT_UP, "1") != 0)
 			return -1;
-		found = ag_xenbus_read(&a->xenbus, IDENT_PREPARE);
-		if (found < 0)
-			return -1;
-		if (found == 1 && !prepared) {
-			prepared = true;
-			if (prepare(a) != 0)
+		for (size_t i = 0; i < 2 && !called; i++) {
+			found = ag_xenbus_read(&a->xenbus, calls[i].node);
+			if (found < 0)
+				return -1;
+			called = found == 1;
+			if (called && calls[i].act(a) != 0)
 				return -1;
 		}
 	}
