@@ -152,6 +152,18 @@ ok $? "and launches go on"
 does wait_for 60 dvm status --check
 ok $? "all is clean"
 
+cp /guests/tiny.cfg $out.cfg
+echo '# changed' >>/guests/tiny.cfg
+does systemctl enable --now dvm-cold-boot.socket
+ok $? "cold boots are allowed by a socket unit"
+does alice dvm run tiny -- echo cold && grep -qx cold $out &&
+    grep -q 'booting cold' $out
+ok $? "and a template whose image is stale boots"
+does systemctl disable --now dvm-cold-boot.socket dvm-cold-boot.service
+cp $out.cfg /guests/tiny.cfg
+does alice dvm run tiny -- echo on && [ "$(cat $out)" = on ]
+ok $? "as it was, it is launched again"
+
 pid=$(pid_of dvm-couriers)
 does systemctl restart dvm-restored
 ok $? "systemctl restart"
