@@ -85,7 +85,6 @@ run_cold(struct rs_job *job, const struct rs_env *env)
 		note(s, env);
 }
 
-
 bool
 rs_start_any_ending(const struct rs_core *c)
 {
@@ -121,8 +120,8 @@ rs_start_goes_cold(struct rs_slot *s, const struct err *why)
 	    !rs_cold_is_allowed(c->p->boot_socket))
 		return false;
 	s->is_cold = true;
-	rs_report_event(&c->report, "template %s boots cold for uid %u: %s",
-	    s->note.template_name, s->note.uid, why->msg);
+	rs_report_event(&c->report, "booting cold for uid %u: %s",
+	    s->note.uid, why->msg);
 	rs_core_text(&m, COLD_NOTICE, why->msg);
 	rs_core_answer(c, s->client, &m);
 	return true;

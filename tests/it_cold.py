@@ -119,7 +119,7 @@ def allowed(build):
     ok("boots cold: template t" in r.stdout and "(2 cold)" in r.stdout,
        "status: %s" % r.stdout.split("\n")[1])
     log = "\n".join(service.log())
-    ok("template t boots cold for uid 0: " in log and "booted cold" in log,
+    ok("booting cold for uid 0: template t: " in log and "booted cold" in log,
        "so does the log")
     found = service.findings()
     ok(found is None, "the check is clean while it runs: %s" % found)
