@@ -133,7 +133,10 @@ def world():
         found.add("loop " + re.sub(r".*\((.*)\)", r"\1", line))
     for line in sh("xenstore-ls", "-f").stdout.splitlines():
         path = line.split(" = ")[0]
-        if re.match(r"/(local/domain|libxl|vm)/", path):
+        # The directories for a kind of backend are no domain's; xl removes
+        # one with the last domain that it has ended itself.
+        if re.match(r"/(local/domain|libxl|vm)/", path) and \
+                not re.fullmatch(r"/local/domain/0/backend(/[a-z]+)?", path):
             found.add("node " + path)
     return found
 
