@@ -4,7 +4,6 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,7 +15,7 @@
 #include "listen.h"
 
 #define FIRST_FD 3		/* SD_LISTEN_FDS_START */
-#define BACKLOG 128
+#define BACKLOG 16
 
 int
 listen_inherited(void)
@@ -30,24 +29,20 @@ listen_inherited(void)
 	return FIRST_FD;
 }
 
-int
-listen_make_dir(const char *path, mode_t mode, struct err *e)
+static int
+make_dir(const char *path, struct err *e)
 {
-	char dir[PATH_MAX];
-	const char *slash = strrchr(path, '/');
+	char dir[sizeof(((struct sockaddr_un *)0)->sun_path)];
 
-	(void)snprintf(dir, sizeof(dir), "%.*s", slash == NULL ? 0 :
-	    (int)(slash - path), path);
-	if (dir[0] == '\0')
-		return 0;
-	/* Whatever the umask is; and one that is there is somebody's. */
-	if (mkdir(dir, mode) == 0 ? chmod(dir, mode) == 0 : errno == EEXIST)
+	(void)snprintf(dir, sizeof(dir), "%.*s",
+	    (int)(strrchr(path, '/') - path), path);
+	if (dir[0] == '\0' || mkdir(dir, 0700) == 0 || errno == EEXIST)
 		return 0;
 	return err_set(e, ERR_SYS, errno, "%s", dir);
 }
 
 int
-listen_at(const char *path, mode_t dir_mode, struct err *e)
+listen_at(const char *path, struct err *e)
 {
 	struct sockaddr_un addr = { .sun_family = AF_UNIX };
 	const struct sockaddr *to = (const struct sockaddr *)&addr;
@@ -58,13 +53,12 @@ listen_at(const char *path, mode_t dir_mode, struct err *e)
 		return err_set(e, ERR_USAGE, 0, "'%s' is no absolute path of "
 		    "at most %zu bytes", path, sizeof(addr.sun_path) - 1);
 	memcpy(addr.sun_path, path, strlen(path));
-	if (listen_make_dir(path, dir_mode, e) != 0)
+	if (make_dir(path, e) != 0)
 		return -1;
-	fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
 	if (fd < 0)
 		return err_set(e, ERR_SYS, errno, "socket");
-	/* EAGAIN: more wait than it has taken. */
-	if (connect(fd, to, sizeof(addr)) == 0 || errno == EAGAIN) {
+	if (connect(fd, to, sizeof(addr)) == 0) {
 		(void)close(fd);
 		return err_set(e, ERR_BUSY, 0, "somebody listens on %s "
 		    "already", path);

@@ -194,7 +194,7 @@ pr_cold_serve(const struct pr_cold_serve_params *p, struct err *e)
 	int rc = 0;
 
 	if (bound)
-		v.listen_fd = listen_at(p->socket_path, 0700, e);
+		v.listen_fd = listen_at(p->socket_path, e);
 	if (v.listen_fd < 0)
 		return -1;
 	for (;;) {

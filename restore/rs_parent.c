@@ -17,12 +17,12 @@
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "clock.h"
-#include "listen.h"
 #include "rs_parent.h"
 #include "rs_reconcile.h"
 #include "rs_spawn.h"
@@ -30,6 +30,7 @@
 
 /* An earlier core may still be on its way out. */
 #define LOCK_WAIT_NS (10 * CLOCK_SECOND)
+#define LISTEN_BACKLOG 128
 /* Roles that die before they are ready, in a row: then somebody must look. */
 #define BAD_STARTS_MAX 10u
 
@@ -85,17 +86,37 @@ listen_on_path(struct parent *a, struct err *e)
 {
 	const char *path = a->p->socket_path;
 	const struct group *gr = getgrnam(a->p->group);
+	struct sockaddr_un addr = { .sun_family = AF_UNIX };
+	char dir[sizeof(addr.sun_path)];
 
+	if (strlen(path) >= sizeof(addr.sun_path) || path[0] != '/')
+		return err_set(e, ERR_USAGE, 0, "--socket: '%s' is no absolute "
+		    "path of at most %zu bytes", path,
+		    sizeof(addr.sun_path) - 1);
 	if (gr == NULL)
 		return err_set(e, ERR_USAGE, 0, "there is no group %s of those "
 		    "who may use the service: systemd-sysusers, or groupadd "
 		    "--system %s", a->p->group, a->p->group);
-	a->listen_fd = listen_at(path, 0755, e);
-	if (a->listen_fd < 0)
-		return err_prefix(e, "--socket");
+	(void)snprintf(addr.sun_path, sizeof(addr.sun_path), "%s", path);
+	(void)snprintf(dir, sizeof(dir), "%s", path);
+	*strrchr(dir, '/') = '\0';
+	/* Whatever the umask is: it is for others too. */
+	if (dir[0] != '\0' && (mkdir(dir, 0755) != 0 ? errno != EEXIST :
+	    chmod(dir, 0755) != 0))
+		return err_set(e, ERR_SYS, errno, "%s", dir);
+	/* With the lock held, what is there is nobody's. */
+	(void)unlink(path);
+	a->listen_fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC |
+	    SOCK_NONBLOCK, 0);
+	/* Nobody gets in between: root's until the group has it. */
+	(void)umask(0177);
+	if (a->listen_fd < 0 || bind(a->listen_fd,
+	    (const struct sockaddr *)&addr, sizeof(addr)) != 0 ||
+	    chown(path, 0, gr->gr_gid) != 0 || chmod(path, 0660) != 0 ||
+	    listen(a->listen_fd, LISTEN_BACKLOG) != 0)
+		return err_set(e, ERR_SYS, errno, "cannot listen on %s", path);
+	(void)umask(022);
 	a->bound = true;
-	if (chown(path, 0, gr->gr_gid) != 0 || chmod(path, 0660) != 0)
-		return err_set(e, ERR_SYS, errno, "%s", path);
 	return 0;
 }
 

@@ -6,6 +6,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,7 +16,6 @@
 
 #include "clock.h"
 #include "ident.h"
-#include "listen.h"
 #include "rs_found.h"
 #include "rs_reconcile.h"
 
@@ -39,11 +39,16 @@ struct reconcile {
 static int
 open_lock(const char *path, struct err *e)
 {
+	const char *slash = strrchr(path, '/');
+	char dir[PATH_MAX];
 	int fd;
 
-	/* The service's socket will be there too. */
-	if (listen_make_dir(path, 0755, e) != 0)
-		return -1;
+	(void)snprintf(dir, sizeof(dir), "%.*s", slash == NULL ? 0 :
+	    (int)(slash - path), path);
+	/* Whatever the umask is: the service's socket will be there too. */
+	if (dir[0] != '\0' && (mkdir(dir, 0755) != 0 ? errno != EEXIST :
+	    chmod(dir, 0755) != 0))
+		return err_set(e, ERR_SYS, errno, "%s", dir);
 	fd = open(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
 	return fd >= 0 ? fd : err_set(e, ERR_SYS, errno, "cannot open '%s'",
 	    path);
