@@ -307,7 +307,7 @@ def terminal(build):
     t = Terminal(play, "run", "t", "--", "sh", "-c",
                  r"printf '\303'; sleep 0.3; printf '\274\303'; sleep 0.3;"
                  r"printf '\033\342\202'")
-    ok(t.sees(b"\xc3\xbc??") and t.end() == 0 and t.seen.endswith(b"???"),
+    ok(t.sees(b"\xc3\xbc????") and t.end() == 0,
        "... also in pieces: %r" % t.seen)
     play.env["LC_ALL"] = "C"
     t = Terminal(play, "run", "t", "--", "printf", r"gr\303\274n.")
