@@ -261,7 +261,8 @@ run_role(struct options *o, struct err *e)
 		return rs_courier_run(&(struct rs_courier_params){
 		    .uid = o->front.uid, .gid = o->front.gid,
 		    .parent = o->front.parent,
-		    .link_fd = RS_PARENT_LINK_FD }, e);
+		    .link_fd = RS_PARENT_LINK_FD,
+		    .board_fd = RS_PARENT_OTHER_FD }, e);
 	o->front.link_fd = RS_PARENT_LINK_FD;
 	o->front.listen_fd = RS_PARENT_OTHER_FD;
 	return rs_front_run(&o->front, e);

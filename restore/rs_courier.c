@@ -29,8 +29,10 @@
 /* For a client to take the last words. */
 #define LINGER_MS 10000
 /* Small frames in great number cost time and bring nothing: a guest that sends
- * them gets a sixteenth of a CPU, and launches the rest. */
+ * them gets a sixteenth of a CPU, and launches the rest.  So does any guest
+ * while something is launched: moving its bytes costs its own CPU, too. */
 #define PACE_WINDOW_NS (100 * CLOCK_MS)
+#define PACE_PAUSE_NS (5 * CLOCK_MS)
 #define PACE_FRAMES 256u	/* in a window; fewer are nobody's harm */
 #define PACE_BYTES 1024u	/* a frame, on average; larger ones are work */
 #define PACE_SHARE 16u
@@ -40,6 +42,7 @@
 #define FILES_MAX 64
 
 static struct chan client, guest;
+static const struct rs_stock_board *board;
 
 /* Of the window that began at start_ns. */
 static struct {
@@ -95,24 +98,26 @@ cpu_now_ns(void)
 	return (uint64_t)t.tv_sec * CLOCK_SECOND + (uint64_t)t.tv_nsec;
 }
 
-/* Stands still if the guest has had its share. */
+static bool
+has_share_only(uint64_t now)
+{
+	return (pace.frames > PACE_FRAMES &&
+	    pace.bytes / pace.frames < PACE_BYTES) ||
+	    now < atomic_load_explicit(&board->launch_until_ns,
+	    memory_order_relaxed);
+}
+
+/* Stands still while the guest has had its share. */
 static void
 keep_pace(void)
 {
-	uint64_t now = clock_now_ns(), spent, due;
-	struct timespec pause;
+	const struct timespec pause = { .tv_nsec = PACE_PAUSE_NS };
+	uint64_t now = clock_now_ns();
 
-	if (pace.frames > PACE_FRAMES &&
-	    pace.bytes / pace.frames < PACE_BYTES) {
-		spent = cpu_now_ns() - pace.cpu_ns;
-		due = pace.start_ns + spent * PACE_SHARE;
-		if (due > now) {
-			pause = (struct timespec){
-			    .tv_sec = (time_t)((due - now) / CLOCK_SECOND),
-			    .tv_nsec = (long)((due - now) % CLOCK_SECOND) };
-			(void)nanosleep(&pause, NULL);
-			now = due;
-		}
+	while (has_share_only(now) && now < pace.start_ns +
+	    (cpu_now_ns() - pace.cpu_ns) * PACE_SHARE) {
+		(void)nanosleep(&pause, NULL);
+		now = clock_now_ns();
 	}
 	if (now - pace.start_ns < PACE_WINDOW_NS)
 		return;
@@ -252,6 +257,9 @@ rs_courier_run(const struct rs_courier_params *p, struct err *e)
 	bool open;
 
 	come_after_launches();
+	board = rs_stock_board(p->board_fd, false);
+	if (board == NULL)
+		return err_set(e, ERR_SYS, errno, "courier: mmap");
 	if (keep_few_capabilities(e) != 0)
 		return -1;
 	rc = wait_job(p->link_fd, &job, &client_fd, e);

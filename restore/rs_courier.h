@@ -15,6 +15,7 @@ struct rs_courier_params {
 	pid_t parent;
 	int link_fd;		/* to core: struct rs_stock_job; its end is
 				 * ours */
+	int board_fd;		/* struct rs_stock_board */
 };
 
 /* Waits for its job, does it, and is done: 0. */

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -25,6 +26,7 @@ struct rs_couriers {
 	struct rs_core *core;
 	struct event *read;
 	int fd;
+	struct rs_stock_board *board;	/* NULL until it was said */
 	TAILQ_HEAD(, courier) all;
 };
 
@@ -135,6 +137,10 @@ read_one(struct rs_couriers *r)
 
 	if (fd_pass_receive(r->fd, &w, sizeof(w), &fd) != sizeof(w) || fd < 0)
 		return false;
+	if (w.what == RS_STOCK_BOARD) {
+		r->board = rs_stock_board(fd, true);
+		return true;
+	}
 	one = calloc(1, sizeof(*one));
 	if (one == NULL) {
 		(void)close(fd);
@@ -192,9 +198,18 @@ rs_couriers_free(struct rs_couriers *r)
 		return;
 	while (!TAILQ_EMPTY(&r->all))
 		forget(r, TAILQ_FIRST(&r->all));
+	if (r->board != NULL)
+		(void)munmap(r->board, sizeof(*r->board));
 	event_free(r->read);
 	(void)close(r->fd);
 	free(r);
+}
+
+void
+rs_couriers_launching(struct rs_couriers *r, uint64_t until_ns)
+{
+	if (r->board != NULL)
+		atomic_store(&r->board->launch_until_ns, until_ns);
 }
 
 unsigned

@@ -18,6 +18,9 @@ void rs_couriers_give(struct rs_slot *s);
 /* Ends the slot's courier, if it has one, and closes a channel that none has
  * yet.  May be called again. */
 void rs_couriers_end(struct rs_slot *s);
+/* Launches are under way until then, at the longest; 0: none.  What guests say
+ * waits for them. */
+void rs_couriers_launching(struct rs_couriers *r, uint64_t until_ns);
 /* Descriptors that belong to couriers, and channels that none has yet. */
 unsigned rs_couriers_files(const struct rs_core *c);
 /* When what runs is known: those that were at work go on for their disposables,

@@ -20,7 +20,8 @@ struct rs_parent_params {
 enum {
 	RS_PARENT_LINK_FD = RS_SPAWN_FD,	/* to the other role; a
 					 * courier's: to core */
-	RS_PARENT_OTHER_FD,		/* front: the socket; core: ready */
+	RS_PARENT_OTHER_FD,		/* front: the socket; core: ready;
+					 * courier: the board */
 	RS_PARENT_STOCK_FD,		/* core's: rs_stock.h */
 	RS_PARENT_LOCK_FD		/* core's alone, while it lives */
 };

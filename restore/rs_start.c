@@ -22,6 +22,8 @@
 
 /* What follows has the reason and the next step. */
 #define COLD_NOTICE "booting cold, which takes longer"
+/* A launch that takes longer no longer goes before what other guests say. */
+#define LAUNCH_NS (2 * CLOCK_SECOND)
 
 static struct rs_slot *
 of(struct rs_job *job)
@@ -207,8 +209,8 @@ done_launch(struct rs_job *job, void *arg)
 	s->busy = false;
 	if (s->is_cold)
 		c->nr_booting--;
-	else
-		c->nr_building--;
+	else if (--c->nr_building == 0)
+		rs_couriers_launching(c->couriers, 0);
 	(void)close(s->cancel_fd);
 	s->cancel_fd = -1;
 	if (s->is_stale) {
@@ -258,6 +260,7 @@ rs_start_launch(struct rs_slot *s, struct rs_held *h)
 	}
 	rs_held_use(h);
 	c->nr_building++;
+	rs_couriers_launching(c->couriers, clock_now_ns() + LAUNCH_NS);
 }
 
 void

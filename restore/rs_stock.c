@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -31,6 +32,7 @@ struct courier {
 struct rs_stock {
 	char *const *argv;
 	int fd;			/* to core, -1 before the first */
+	int board_fd;
 	uint32_t next_id;
 	uint64_t pause_ns;	/* start none before */
 	struct courier all[RS_STOCK_MAX];
@@ -48,7 +50,23 @@ rs_stock_new(char *const *argv, struct err *e)
 	s->argv = argv;
 	s->fd = -1;
 	s->next_id = 1;
-	return s;
+	s->board_fd = memfd_create("couriers", MFD_CLOEXEC);
+	if (s->board_fd >= 0 &&
+	    ftruncate(s->board_fd, sizeof(struct rs_stock_board)) == 0)
+		return s;
+	(void)err_set(e, ERR_SYS, errno, "couriers: their board");
+	rs_stock_free(s);
+	return NULL;
+}
+
+struct rs_stock_board *
+rs_stock_board(int fd, bool writes)
+{
+	void *at = mmap(NULL, sizeof(struct rs_stock_board),
+	    writes ? PROT_READ | PROT_WRITE : PROT_READ, MAP_SHARED, fd, 0);
+
+	(void)close(fd);
+	return at == MAP_FAILED ? NULL : at;
 }
 
 static void
@@ -61,11 +79,14 @@ end(struct courier *r)
 void
 rs_stock_link(struct rs_stock *s, int fd)
 {
+	const struct rs_stock_word board = { .what = RS_STOCK_BOARD };
 	struct courier *r;
 
 	if (s->fd >= 0)
 		(void)close(s->fd);
 	s->fd = fd;
+	/* A new link has room.  A core that is gone already needs none. */
+	(void)fd_pass_send(fd, &board, sizeof(board), s->board_fd);
 	for (unsigned i = 0; i < RS_STOCK_MAX; i++) {
 		r = &s->all[i];
 		/* The core that died may have given it work and not said so. */
@@ -80,7 +101,7 @@ start(struct rs_stock *s, struct courier *r)
 {
 	uid_t uid = RS_STOCK_UID + (uid_t)(r - s->all);
 	struct rs_spawn spawn = { .role = "courier", .argv = s->argv,
-	    .parent = getpid(), .uid = uid, .gid = uid, .nr_fds = 1 };
+	    .parent = getpid(), .uid = uid, .gid = uid, .nr_fds = 2 };
 	int link[2];
 
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, link) != 0) {
@@ -88,6 +109,7 @@ start(struct rs_stock *s, struct courier *r)
 		return;
 	}
 	spawn.fds[0] = link[1];
+	spawn.fds[1] = s->board_fd;
 	*r = (struct courier){ .pid = rs_spawn(&spawn), .id = s->next_id++,
 	    .fd = link[0] };
 	(void)close(link[1]);
@@ -204,5 +226,7 @@ rs_stock_free(struct rs_stock *s)
 	}
 	if (s->fd >= 0)
 		(void)close(s->fd);
+	if (s->board_fd >= 0)
+		(void)close(s->board_fd);
 	free(s);
 }

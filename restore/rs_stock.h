@@ -8,6 +8,7 @@
 #ifndef RS_STOCK_H
 #define RS_STOCK_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -20,9 +21,17 @@
  * systemd (UIDS-GIDS) leaves unused. */
 #define RS_STOCK_UID 1879048192u
 
+/* Memory of the stock's that core writes and couriers read. */
+struct rs_stock_board {
+	/* A launch is under way, at the longest until then (clock_now_ns()): it
+	 * goes before what guests say.  0: none. */
+	_Atomic uint64_t launch_until_ns;
+};
+
 /* Between parent and core, on a SOCK_SEQPACKET socket. */
 enum rs_stock_what {
-	RS_STOCK_HAVE = 1,	/* to core, with the courier's socket.  domid:
+	RS_STOCK_BOARD,		/* to core, first, with the board's memory */
+	RS_STOCK_HAVE,		/* to core, with the courier's socket.  domid:
 				 * what it works for; 0: it waits */
 	RS_STOCK_TAKEN,		/* to the parent: it works for domid now */
 	RS_STOCK_END,		/* to the parent: it is to end */
@@ -39,6 +48,8 @@ struct rs_stock_job {
 struct rs_stock;
 
 struct rs_stock *rs_stock_new(char *const *argv, struct err *e);
+/* The board; NULL if it cannot be had, errno says why.  fd is taken. */
+struct rs_stock_board *rs_stock_board(int fd, bool writes);
 /* A link to a new core; fd is taken. */
 void rs_stock_link(struct rs_stock *s, int fd);
 /* After that, and whenever something happened: starts what is missing, hands

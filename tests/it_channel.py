@@ -10,8 +10,8 @@ import time
 
 from it_chan import (CHAN_FAILED, Channel, DATA, EOF, EXIT, STARTED, STDIN,
                      exit_status, failed, set_agent)
-from it_lib import (ATTACH, ENDED, FAILED, Message, RUNNING, Service, is_alive,
-                    main, ok, wait_until)
+from it_lib import (ATTACH, ENDED, FAILED, Message, RUN, RUNNING,
+                    STATE_BUILDING, Service, is_alive, main, ok, wait_until)
 
 COURIER_UID = 1879048192
 IDLE = 4
@@ -219,6 +219,35 @@ def test_hostile(service):
            (after - before))
 
 
+def cpu_of(pid):
+    """Seconds that it has used."""
+    with open("/proc/%d/stat" % pid, encoding="ascii") as f:
+        fields = f.read().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def test_launch_goes_first(build):
+    """While something is launched a guest gets a sixteenth of a CPU."""
+    set_agent(build)
+    service = Service(build, "--answer-ms", "1500")
+    service.start()
+    with Channel(service) as c, service.client() as other:
+        c.start("yes")
+        c.output(1 << 20)
+        busy = [p for p in service.couriers() if uid_of(p) >= COURIER_UID]
+        other.send(Message(RUN, template=b"t"))
+        ok(wait_until(lambda: any(m.state == STATE_BUILDING
+                                  for m in service.records())),
+           "a launch is under way")
+        begin, before = time.monotonic(), cpu_of(busy[0])
+        while time.monotonic() < begin + 1:
+            c.next()
+        passed, used = time.monotonic() - begin, cpu_of(busy[0]) - before
+        ok(used < passed / 8, "a guest that says much gets %.2f of %.2f s "
+           "beside it" % (used, passed))
+        ok(len(c.output(8 << 20)) >= 8 << 20, "and goes on after it")
+
+
 def on_service(test):
     def run(build):
         set_agent(build)
@@ -232,4 +261,5 @@ def on_service(test):
 if __name__ == "__main__":
     main(*map(on_service, (
         test_programs, test_many, test_core_dies, test_courier_dies,
-        test_killed, test_bad_clients, test_hostile)))
+        test_killed, test_bad_clients, test_hostile)),
+         test_launch_goes_first)
