@@ -15,61 +15,99 @@
 #include "listen.h"
 
 #define FIRST_FD 3		/* SD_LISTEN_FDS_START */
-#define BACKLOG 16
 
 int
-listen_inherited(void)
+listen_inherited(const char *unit)
 {
-	const char *pid = getenv("LISTEN_PID"), *nr = getenv("LISTEN_FDS");
+	const char *pid = getenv("LISTEN_PID"), *at = getenv("LISTEN_FDNAMES");
+	size_t len;
 
-	if (pid == NULL || nr == NULL || strcmp(nr, "1") != 0 ||
-	    strtol(pid, NULL, 10) != getpid() ||
-	    fcntl(FIRST_FD, F_SETFD, FD_CLOEXEC) != 0)
+	if (pid == NULL || at == NULL || strtol(pid, NULL, 10) != getpid())
 		return -1;
-	return FIRST_FD;
+	for (int fd = FIRST_FD;; fd++) {
+		len = strcspn(at, ":");
+		if (len == strlen(unit) && strncmp(at, unit, len) == 0)
+			return fcntl(fd, F_SETFD, FD_CLOEXEC) == 0 ? fd : -1;
+		if (at[len] == '\0')
+			return -1;
+		at += len + 1;
+	}
 }
 
+static bool
+set_address(const char *path, struct sockaddr_un *addr)
+{
+	*addr = (struct sockaddr_un){ .sun_family = AF_UNIX };
+	if (path[0] != '/' || strlen(path) >= sizeof(addr->sun_path))
+		return false;
+	memcpy(addr->sun_path, path, strlen(path));
+	return true;
+}
+
+bool
+listen_is_served(const char *path)
+{
+	struct sockaddr_un addr;
+	bool served;
+	int fd;
+
+	if (!set_address(path, &addr))
+		return false;
+	fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return false;
+	served = connect(fd, (const struct sockaddr *)&addr,
+	    sizeof(addr)) == 0;
+	(void)close(fd);
+	return served;
+}
+
+/* With that mode whatever the umask is; one that is there keeps its own. */
 static int
-make_dir(const char *path, struct err *e)
+make_dir(const char *path, mode_t mode, struct err *e)
 {
 	char dir[sizeof(((struct sockaddr_un *)0)->sun_path)];
 
 	(void)snprintf(dir, sizeof(dir), "%.*s",
 	    (int)(strrchr(path, '/') - path), path);
-	if (dir[0] == '\0' || mkdir(dir, 0700) == 0 || errno == EEXIST)
+	if (dir[0] == '\0' || (mkdir(dir, mode) == 0 ?
+	    chmod(dir, mode) == 0 : errno == EEXIST))
 		return 0;
 	return err_set(e, ERR_SYS, errno, "%s", dir);
 }
 
-int
-listen_at(const char *path, struct err *e)
+/* Nobody gets in between: it is root's until the group has it. */
+static int
+bind_to(int fd, const struct sockaddr_un *addr, const struct listen_place *p)
 {
-	struct sockaddr_un addr = { .sun_family = AF_UNIX };
-	const struct sockaddr *to = (const struct sockaddr *)&addr;
-	mode_t mask;
-	int fd, rc;
+	mode_t mask = umask(0177);
+	int rc;
 
-	if (path[0] != '/' || strlen(path) >= sizeof(addr.sun_path))
-		return err_set(e, ERR_USAGE, 0, "'%s' is no absolute path of "
-		    "at most %zu bytes", path, sizeof(addr.sun_path) - 1);
-	memcpy(addr.sun_path, path, strlen(path));
-	if (make_dir(path, e) != 0)
-		return -1;
-	fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
-	if (fd < 0)
-		return err_set(e, ERR_SYS, errno, "socket");
-	if (connect(fd, to, sizeof(addr)) == 0) {
-		(void)close(fd);
-		return err_set(e, ERR_BUSY, 0, "somebody listens on %s "
-		    "already", path);
-	}
-	(void)unlink(path);
-	mask = umask(0177);
-	rc = bind(fd, to, sizeof(addr));
+	rc = bind(fd, (const struct sockaddr *)addr, sizeof(*addr));
 	(void)umask(mask);
-	if (rc == 0 && listen(fd, BACKLOG) == 0)
+	if (rc == 0 && p->gid != 0 && (chown(p->path, 0, p->gid) != 0 ||
+	    chmod(p->path, 0660) != 0))
+		rc = -1;
+	return rc == 0 ? listen(fd, p->backlog) : rc;
+}
+
+int
+listen_at(const struct listen_place *p, struct err *e)
+{
+	struct sockaddr_un addr;
+	int fd;
+
+	if (!set_address(p->path, &addr))
+		return err_set(e, ERR_USAGE, 0, "'%s' is no absolute path of "
+		    "at most %zu bytes", p->path, sizeof(addr.sun_path) - 1);
+	if (make_dir(p->path, p->dir_mode, e) != 0)
+		return -1;
+	(void)unlink(p->path);
+	fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | p->type, 0);
+	if (fd >= 0 && bind_to(fd, &addr, p) == 0)
 		return fd;
-	(void)err_set(e, ERR_SYS, errno, "cannot listen on %s", path);
-	(void)close(fd);
+	(void)err_set(e, ERR_SYS, errno, "cannot listen on %s", p->path);
+	if (fd >= 0)
+		(void)close(fd);
 	return -1;
 }

@@ -1,19 +1,33 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
- * A daemon's listening socket: systemd's, or its own.
+ * A daemon's listening sockets, of type SOCK_SEQPACKET: systemd's, or its own.
  */
 #ifndef DVM_LISTEN_H
 #define DVM_LISTEN_H
 
+#include <stdbool.h>
+#include <sys/types.h>
+
 #include "err.h"
 
-/* The one that systemd has made (sd_listen_fds(3)), close-on-exec; -1 if it
- * has made none. */
-int listen_inherited(void);
+struct listen_place {
+	const char *path;
+	mode_t dir_mode;	/* of its directory, if that is to be made */
+	gid_t gid;		/* who may connect besides root; 0: nobody */
+	int type;		/* SOCK_NONBLOCK or 0 */
+	int backlog;
+};
 
-/* A SOCK_SEQPACKET socket at `path`, root's alone (0600), in a directory that
- * is made 0700 if there is none.  A socket that nobody listens on is replaced;
- * ERR_BUSY if somebody does.  The descriptor is the caller's. */
-int listen_at(const char *path, struct err *e);
+/* The one that systemd made for that unit of its (sd_listen_fds_with_names(3)),
+ * close-on-exec; -1 if it made none. */
+int listen_inherited(const char *unit);
+
+/* Does somebody listen there?  One that was killed may seem to, for a moment:
+ * who holds a lock need not ask. */
+bool listen_is_served(const char *path);
+
+/* Replaces what is at the path.  The descriptor is the caller's, and is
+ * close-on-exec. */
+int listen_at(const struct listen_place *p, struct err *e);
 
 #endif

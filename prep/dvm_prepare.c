@@ -7,11 +7,9 @@
  */
 #include <errno.h>
 #include <getopt.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/signalfd.h>
 #include <unistd.h>
 
 #include <sodium.h>
@@ -25,6 +23,7 @@
 #include "pr_prepare.h"
 #include "pr_watch.h"
 #include "pr_xl.h"
+#include "stop_signals.h"
 #include "store_xen.h"
 
 #ifndef DVM_VERSION
@@ -256,26 +255,6 @@ parse_options(int argc, char **argv, struct options *o, struct err *e)
 	return 0;
 }
 
-/* Becomes readable on the signals that ask us to stop, and is never read; a
- * write to a closed pipe is an error like any other. */
-static int
-interrupt_fd(struct err *e)
-{
-	sigset_t stop;
-	int fd;
-
-	(void)sigemptyset(&stop);
-	(void)sigaddset(&stop, SIGINT);
-	(void)sigaddset(&stop, SIGTERM);
-	(void)sigaddset(&stop, SIGHUP);
-	(void)sigprocmask(SIG_BLOCK, &stop, NULL);
-	(void)signal(SIGPIPE, SIG_IGN);
-	fd = signalfd(-1, &stop, SFD_CLOEXEC | SFD_NONBLOCK);
-	if (fd < 0)
-		(void)err_set(e, ERR_SYS, errno, "cannot watch for signals");
-	return fd;
-}
-
 static int
 open_seams(struct pr_seams *s, struct err *e)
 {
@@ -340,7 +319,7 @@ serve(const struct options *o, struct err *e)
 	struct pr_cold_serve_params p = {
 		.state_dir = o->params.state_dir,
 		.socket_path = o->boot_socket,
-		.stop_fd = interrupt_fd(e),
+		.stop_fd = stop_signals(0, e),
 		.open = open_boot_seams,
 		.close = close_seams,
 		.sweep = pr_xl_sweep
@@ -394,7 +373,7 @@ main(int argc, char **argv)
 		rc = install_agent(&o, &e);
 	else if (rc == 0 && o.serves)
 		rc = serve(&o, &e);
-	else if (rc == 0 && (stop_fd = interrupt_fd(&e)) >= 0 &&
+	else if (rc == 0 && (stop_fd = stop_signals(0, &e)) >= 0 &&
 	    pr_watch_start(clean, &o, &watch, &e) == 0) {
 		rc = run(&o, stop_fd, &e);
 		pr_watch_done(&watch);

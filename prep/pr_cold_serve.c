@@ -21,6 +21,7 @@
 #include "pr_cold_serve.h"
 
 #define BOOTS_MAX 4
+#define BACKLOG 16
 #define REQUEST_MS 10000
 #define REAP_MS 200
 
@@ -189,12 +190,18 @@ end_boots(struct server *v)
 int
 pr_cold_serve(const struct pr_cold_serve_params *p, struct err *e)
 {
-	struct server v = { .p = p, .listen_fd = listen_inherited() };
+	const struct listen_place place = { .path = p->socket_path,
+	    .dir_mode = 0700, .backlog = BACKLOG };
+	struct server v = { .p = p,
+	    .listen_fd = listen_inherited("dvm-cold-boot.socket") };
 	bool bound = v.listen_fd < 0;
 	int rc = 0;
 
+	if (bound && listen_is_served(p->socket_path))
+		return err_set(e, ERR_BUSY, 0, "somebody listens on %s "
+		    "already", p->socket_path);
 	if (bound)
-		v.listen_fd = listen_at(p->socket_path, e);
+		v.listen_fd = listen_at(&place, e);
 	if (v.listen_fd < 0)
 		return -1;
 	for (;;) {

@@ -16,6 +16,7 @@
 #include "rs_answer.h"
 #include "rs_once.h"
 #include "rs_reconcile.h"
+#include "stop_signals.h"
 
 /* How often a kept disposable is looked at. */
 #define LOOK_MS 200
@@ -171,27 +172,6 @@ run(struct once *o, struct err *e)
 	return 0;
 }
 
-static int
-open_signals(struct err *e)
-{
-	sigset_t set;
-	int fd;
-
-	(void)sigemptyset(&set);
-	(void)sigaddset(&set, SIGINT);
-	(void)sigaddset(&set, SIGTERM);
-	(void)sigaddset(&set, SIGHUP);
-	(void)sigaddset(&set, SIGQUIT);
-	(void)sigprocmask(SIG_BLOCK, &set, NULL);
-	/* A reader that goes away is an error of the next write, and not the
-	 * end of us with domains running. */
-	(void)signal(SIGPIPE, SIG_IGN);
-	fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-	if (fd < 0)
-		return err_set(e, ERR_SYS, errno, "signalfd");
-	return fd;
-}
-
 /* What could not be undone is said, beside what went wrong before. */
 static int
 left_behind(int rc, const struct err *undo, struct err *e)
@@ -243,7 +223,7 @@ rs_once(const struct rs_once_params *p, const struct rs_env *env,
 	o.live = calloc(p->count + 1u, sizeof(*o.live));
 	if (o.live == NULL)
 		return err_set(e, ERR_NOMEM, errno, "%u launches", p->count);
-	o.signal_fd = open_signals(e);
+	o.signal_fd = stop_signals(SIGQUIT, e);
 	if (o.signal_fd < 0)
 		goto out;
 	lock_fd = begin(env, p->lock_path, e);

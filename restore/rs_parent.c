@@ -12,21 +12,20 @@
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "clock.h"
+#include "listen.h"
 #include "rs_parent.h"
 #include "rs_reconcile.h"
 #include "rs_spawn.h"
 #include "rs_stock.h"
+#include "stop_signals.h"
 
 /* An earlier core may still be on its way out. */
 #define LOCK_WAIT_NS (10 * CLOCK_SECOND)
@@ -41,7 +40,6 @@ struct parent {
 	const struct rs_parent_params *p;
 	pid_t pid;
 	int listen_fd, lock_fd, signal_fd, ready_fd;
-	bool bound;		/* the socket's path is ours to remove */
 	struct rs_stock *stock;
 	pid_t pids[NR_ROLES];	/* 0: not running */
 	int status[NR_ROLES];
@@ -81,43 +79,22 @@ take_lock(struct parent *a, struct err *e)
 	}
 }
 
+/* With the lock held, who still seems to listen is on its way out. */
 static int
 listen_on_path(struct parent *a, struct err *e)
 {
-	const char *path = a->p->socket_path;
 	const struct group *gr = getgrnam(a->p->group);
-	struct sockaddr_un addr = { .sun_family = AF_UNIX };
-	char dir[sizeof(addr.sun_path)];
+	struct listen_place place = { .path = a->p->socket_path,
+	    .dir_mode = 0755, .type = SOCK_NONBLOCK,
+	    .backlog = LISTEN_BACKLOG };
 
-	if (strlen(path) >= sizeof(addr.sun_path) || path[0] != '/')
-		return err_set(e, ERR_USAGE, 0, "--socket: '%s' is no absolute "
-		    "path of at most %zu bytes", path,
-		    sizeof(addr.sun_path) - 1);
 	if (gr == NULL)
 		return err_set(e, ERR_USAGE, 0, "there is no group %s of those "
 		    "who may use the service: systemd-sysusers, or groupadd "
 		    "--system %s", a->p->group, a->p->group);
-	(void)snprintf(addr.sun_path, sizeof(addr.sun_path), "%s", path);
-	(void)snprintf(dir, sizeof(dir), "%s", path);
-	*strrchr(dir, '/') = '\0';
-	/* Whatever the umask is: it is for others too. */
-	if (dir[0] != '\0' && (mkdir(dir, 0755) != 0 ? errno != EEXIST :
-	    chmod(dir, 0755) != 0))
-		return err_set(e, ERR_SYS, errno, "%s", dir);
-	/* With the lock held, what is there is nobody's. */
-	(void)unlink(path);
-	a->listen_fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC |
-	    SOCK_NONBLOCK, 0);
-	/* Nobody gets in between: root's until the group has it. */
-	(void)umask(0177);
-	if (a->listen_fd < 0 || bind(a->listen_fd,
-	    (const struct sockaddr *)&addr, sizeof(addr)) != 0 ||
-	    chown(path, 0, gr->gr_gid) != 0 || chmod(path, 0660) != 0 ||
-	    listen(a->listen_fd, LISTEN_BACKLOG) != 0)
-		return err_set(e, ERR_SYS, errno, "cannot listen on %s", path);
-	(void)umask(022);
-	a->bound = true;
-	return 0;
+	place.gid = gr->gr_gid;
+	a->listen_fd = listen_at(&place, e);
+	return a->listen_fd < 0 ? -1 : 0;
 }
 
 static void
@@ -309,17 +286,17 @@ rs_parent_run(const struct rs_parent_params *p, struct err *e)
 	    .lock_fd = -1, .ready_fd = -1 };
 	int rc = -1;
 
-	a.signal_fd = rs_spawn_signals(e);
+	a.signal_fd = stop_signals(SIGCHLD, e);
 	a.stock = rs_stock_new(p->argv, e);
 	if (a.signal_fd >= 0 && a.stock != NULL && find_user(&a, e) == 0 &&
 	    take_lock(&a, e) == 0 && listen_on_path(&a, e) == 0)
 		rc = supervise(&a, e);
 	kill_roles(&a);
 	rs_stock_free(a.stock);
-	if (a.bound)
+	if (a.listen_fd >= 0) {
 		(void)unlink(p->socket_path);
-	if (a.listen_fd >= 0)
 		(void)close(a.listen_fd);
+	}
 	if (a.signal_fd >= 0)
 		(void)close(a.signal_fd);
 	if (a.lock_fd >= 0)

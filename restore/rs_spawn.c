@@ -3,12 +3,10 @@
  * Starting roles.  Runs in the parent, as root; what the role may do is its
  * own to give up (rs_confine).
  */
-#include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
-#include <sys/signalfd.h>
 #include <unistd.h>
 
 #include "rs_spawn.h"
@@ -79,22 +77,4 @@ rs_spawn(const struct rs_spawn *s)
 	if (pid == 0)
 		become(s);
 	return pid;
-}
-
-int
-rs_spawn_signals(struct err *e)
-{
-	sigset_t set;
-	int fd;
-
-	(void)sigemptyset(&set);
-	(void)sigaddset(&set, SIGINT);
-	(void)sigaddset(&set, SIGTERM);
-	(void)sigaddset(&set, SIGHUP);
-	(void)sigaddset(&set, SIGCHLD);
-	(void)sigprocmask(SIG_BLOCK, &set, NULL);
-	/* A log that nobody reads is no reason to die. */
-	(void)signal(SIGPIPE, SIG_IGN);
-	fd = signalfd(-1, &set, SFD_CLOEXEC);
-	return fd >= 0 ? fd : err_set(e, ERR_SYS, errno, "signalfd");
 }

@@ -9,8 +9,6 @@
 #include <stddef.h>
 #include <sys/types.h>
 
-#include "err.h"
-
 /* The first descriptor that a role finds; the others follow. */
 #define RS_SPAWN_FD 3
 #define RS_SPAWN_FDS_MAX 8u
@@ -28,8 +26,5 @@ struct rs_spawn {
 
 /* As fork(2), in the parent.  Whoever calls has no threads. */
 pid_t rs_spawn(const struct rs_spawn *s);
-/* Of whoever starts roles: a signalfd(2) for the end of a child and for its
- * own, or -1.  SIGPIPE is ignored from now on, by the roles too. */
-int rs_spawn_signals(struct err *e);
 
 #endif

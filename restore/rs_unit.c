@@ -16,38 +16,18 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "listen.h"
 #include "rs_reconcile.h"
 #include "rs_spawn.h"
 #include "rs_stock.h"
 #include "rs_unit.h"
-
-#define LISTEN_FD_FIRST 3	/* SD_LISTEN_FDS_START */
+#include "stop_signals.h"
 
 static int
 not_a_unit(struct err *e)
 {
 	return err_set(e, ERR_USAGE, 0, "--unit is for systemd's units alone: "
 	    "to start the service otherwise, leave it out");
-}
-
-/* sd_listen_fds_with_names(3)'s protocol: the socket of that unit. */
-static int
-find_socket(const char *unit, struct err *e)
-{
-	const char *pid = getenv("LISTEN_PID"), *at = getenv("LISTEN_FDNAMES");
-	size_t len;
-
-	if (pid == NULL || at == NULL || strtol(pid, NULL, 10) != getpid())
-		return not_a_unit(e);
-	for (int fd = LISTEN_FD_FIRST;; fd++) {
-		len = strcspn(at, ":");
-		if (len == strlen(unit) && strncmp(at, unit, len) == 0)
-			return fd;
-		if (at[len] == '\0')
-			return err_set(e, ERR_USAGE, 0, "there is no %s among "
-			    "the sockets from systemd", unit);
-		at += len + 1;
-	}
 }
 
 /* path: '@' at its begin is that of an abstract one. */
@@ -119,11 +99,11 @@ rs_unit_core(struct rs_core_params *p, const char *lock_path, struct err *e)
 int
 rs_unit_front(struct rs_front_params *p, struct err *e)
 {
-	int fd = find_socket("dvm-front.socket", e);
+	int fd = listen_inherited("dvm-front.socket");
 
-	p->listen_fd = fd < 0 ? -1 : find_socket("dvm-restored.socket", e);
-	if (p->listen_fd < 0)
-		return -1;
+	p->listen_fd = listen_inherited("dvm-restored.socket");
+	if (fd < 0 || p->listen_fd < 0)
+		return not_a_unit(e);
 	p->parent = getppid();
 	p->uid = geteuid();
 	p->gid = getegid();
@@ -175,9 +155,10 @@ serve_stock(struct rs_stock *stock, int listen_fd, int signal_fd,
 int
 rs_unit_couriers(char *const *argv, struct err *e)
 {
-	int listen_fd = find_socket("dvm-couriers.socket", e);
-	int link_fd = listen_fd < 0 ? -1 : accept_core(listen_fd, 0, e);
-	int signal_fd = link_fd < 0 ? -1 : rs_spawn_signals(e);
+	int listen_fd = listen_inherited("dvm-couriers.socket");
+	int link_fd = listen_fd < 0 ? not_a_unit(e) :
+	    accept_core(listen_fd, 0, e);
+	int signal_fd = link_fd < 0 ? -1 : stop_signals(SIGCHLD, e);
 	struct rs_stock *stock;
 	int rc = 1;
 

@@ -375,9 +375,10 @@ def activated(build):
         s.listen(4)
         booter = os.path.join(service.tools, "tests", "it_booter")
         service.booter = subprocess.Popen(
-            ["sh", "-c", 'exec 3<&"$1"; export LISTEN_FDS=1 LISTEN_PID=$$; '
+            ["sh", "-c", 'exec 3<&"$1"; export LISTEN_PID=$$ '
+             'LISTEN_FDS=1 LISTEN_FDNAMES=dvm-cold-boot.socket; '
              'shift; exec "$@"', "sh", str(s.fileno()), booter,
-             service.state_dir, "/nonexistent/boot"], env=service.env,
+             service.state_dir, service.boot_socket + ".no"], env=service.env,
             pass_fds=(s.fileno(),))
         c, m, _ = run(service)
         ok(m.type == RUNNING and m.value[COLD] == 1, "it is booted")
