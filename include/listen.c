@@ -53,11 +53,12 @@ listen_is_served(const char *path)
 
 	if (!set_address(path, &addr))
 		return false;
-	fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
 		return false;
+	/* EAGAIN: many wait there already. */
 	served = connect(fd, (const struct sockaddr *)&addr,
-	    sizeof(addr)) == 0;
+	    sizeof(addr)) == 0 || errno == EAGAIN;
 	(void)close(fd);
 	return served;
 }

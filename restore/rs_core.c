@@ -19,6 +19,7 @@
 #include "rs_confine.h"
 #include "rs_core.h"
 #include "rs_couriers.h"
+#include "rs_front.h"
 #include "rs_held.h"
 #include "rs_host.h"
 #include "rs_life.h"
@@ -34,6 +35,9 @@
 /* A pipe of the parent's, or the socket of sd_notify(3). */
 #define READY "READY=1"
 
+#define NR_SIGNALS 3
+static const int stop_signal[NR_SIGNALS] = { SIGTERM, SIGINT, SIGHUP };
+
 /* The main thread's, the workers'. */
 struct hosts {
 	struct rs_env envs[RS_CORE_BUILDERS_MAX + RS_CORE_BOOTERS + ENDERS +
@@ -43,7 +47,7 @@ struct hosts {
 
 struct loop {
 	struct rs_core c;		/* first: see rs_core_lost() */
-	struct event *done, *signals[2], *drained;
+	struct event *done, *signals[NR_SIGNALS], *drained;
 	struct hosts hosts;
 	int done_fd;
 	struct err *e;
@@ -94,6 +98,16 @@ rs_core_fail(struct rs_core *c, uint32_t client, const struct err *e)
 	rs_core_answer(c, client, &m);
 }
 
+/* Front asks once for each client. */
+static int
+check_number(const struct rs_core *c, struct err *e)
+{
+	if (c->nr_requests - c->nr_answers <= RS_FRONT_CLIENTS_MAX)
+		return 0;
+	return err_set(e, ERR_BUSY, 0, "there are %u requests already",
+	    RS_FRONT_CLIENTS_MAX);
+}
+
 /* A request; the descriptor is a RUN's, or of no use. */
 static void
 request(struct rs_core *c, const struct dvm_proto *m, int fd)
@@ -104,7 +118,8 @@ request(struct rs_core *c, const struct dvm_proto *m, int fd)
 	c->nr_requests++;
 	/* Front has looked; one that was taken over has not. */
 	bare.client = bare.uid = 0;
-	if (dvm_proto_check_request(&bare, &e) != 0) {
+	if (dvm_proto_check_request(&bare, &e) != 0 ||
+	    check_number(c, &e) != 0) {
 		rs_core_fail(c, m->client, &e);
 	} else if (m->type == DVM_PROTO_RUN) {
 		rs_life_run(c, m, fd);
@@ -156,7 +171,8 @@ static void
 stop_if_drained(struct loop *l)
 {
 	if (l->c.draining && TAILQ_EMPTY(&l->c.slots) &&
-	    !rs_held_any_busy(&l->c) && !l->c.sweeping)
+	    !rs_held_any_busy(&l->c) && !l->c.sweeping &&
+	    rs_link_is_flushed(l->c.link))
 		(void)event_base_loopbreak(l->c.base);
 }
 
@@ -271,15 +287,16 @@ start_events(struct loop *l, struct err *e)
 	    l);
 	l->c.tick = event_new(b, -1, EV_PERSIST, tick, l);
 	l->drained = event_new(b, -1, 0, drain_over, l);
-	l->signals[0] = evsignal_new(b, SIGTERM, signalled, l);
-	l->signals[1] = evsignal_new(b, SIGINT, signalled, l);
 	if (l->done == NULL || l->c.tick == NULL || l->drained == NULL ||
-	    l->signals[0] == NULL || l->signals[1] == NULL ||
 	    event_add(l->done, NULL) != 0 ||
-	    event_add(l->c.tick, &every) != 0 ||
-	    event_add(l->signals[0], NULL) != 0 ||
-	    event_add(l->signals[1], NULL) != 0)
+	    event_add(l->c.tick, &every) != 0)
 		return err_set(e, ERR_NOMEM, 0, "the event loop");
+	for (size_t i = 0; i < NR_SIGNALS; i++) {
+		l->signals[i] = evsignal_new(b, stop_signal[i], signalled, l);
+		if (l->signals[i] == NULL ||
+		    event_add(l->signals[i], NULL) != 0)
+			return err_set(e, ERR_NOMEM, 0, "the event loop");
+	}
 	l->c.couriers = rs_couriers_new(&l->c, l->c.p->stock_fd, e);
 	if (l->c.couriers != NULL)
 		l->c.link = rs_link_new(b, &lp, e);
@@ -319,7 +336,7 @@ stop(struct loop *l)
 {
 	struct rs_core *c = &l->c;
 	struct event *events[] = { l->done, c->tick, l->drained,
-	    l->signals[0], l->signals[1] };
+	    l->signals[0], l->signals[1], l->signals[2] };
 
 	rs_work_free(c->builders);
 	rs_work_free(c->booters);

@@ -26,7 +26,7 @@
 
 /* The agent's first word, after the guest has acknowledged. */
 #define CONNECT_NS (60 * CLOCK_SECOND)
-/* For a client to take the last words. */
+/* For a client to go, when it has the last words. */
 #define LINGER_MS 10000
 /* Small frames in great number cost time and bring nothing: a guest that sends
  * them gets a sixteenth of a CPU, and launches the rest.  So does any guest
@@ -170,7 +170,7 @@ say_failed(const struct err *why)
 static int
 move(struct err *e)
 {
-	bool moved;
+	bool moved, any = false;
 
 	do {
 		moved = false;
@@ -190,26 +190,35 @@ move(struct err *e)
 			    "has gone away");
 			say_failed(e);
 		}
+		any = any || moved;
 		keep_pace();
 	} while (moved && !is_over());
+	/* Being woken for nothing costs what a small frame does. */
+	pace.frames += !any;
 	return client.closed || is_over() ? 0 : 1;
 }
 
-/* The last words, and then the client's end, or that of its patience. */
+/* The last words, however long the client takes for them: it may be stopped, or
+ * write to a slow disk.  Then its end, or that of our patience. */
 static void
 linger(int link_fd)
 {
 	struct pollfd p[] = { { .fd = client.io.fd }, { .fd = link_fd } };
-	uint64_t until = clock_now_ns() + LINGER_MS * CLOCK_MS;
+	uint64_t until = 0;
 	struct err e;
 
-	while (chan_move(&client, 0, &e) == 0 && !client.closed &&
-	    clock_now_ns() < until) {
+	while (chan_move(&client, 0, &e) == 0 && !client.closed) {
+		bool flushed = chan_is_flushed(&client);
+
+		if (flushed && until == 0)
+			until = clock_now_ns() + LINGER_MS * CLOCK_MS;
+		if (flushed && clock_now_ns() >= until)
+			break;
 		/* What it still says is to nobody. */
 		client.rx_used = client.rx_len;
-		p[0].events = (short)(POLLIN |
-		    (chan_is_flushed(&client) ? 0 : POLLOUT));
-		if (poll(p, 2, LINGER_MS) <= 0 || p[1].revents != 0)
+		p[0].events = (short)(POLLIN | (flushed ? 0 : POLLOUT));
+		if (poll(p, 2, flushed ? LINGER_MS : -1) < 0 ||
+		    p[1].revents != 0)
 			break;
 	}
 }

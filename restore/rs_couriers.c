@@ -4,6 +4,7 @@
  * believed.
  */
 #include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -75,9 +76,11 @@ rs_couriers_give(struct rs_slot *s)
 	for (one = TAILQ_FIRST(&r->all); one != NULL && s->channel_fd >= 0;
 	    one = next) {
 		next = TAILQ_NEXT(one, entry);
-		/* One that died while it waited is of no use. */
-		if (one->domid == 0 && give(r, one, s) != 0)
-			forget(r, one);
+		if (one->domid != 0 || give(r, one, s) == 0)
+			continue;
+		/* It died while it waited, or is of no use. */
+		tell(r, RS_STOCK_END, one->id, 0);
+		forget(r, one);
 	}
 }
 
@@ -127,6 +130,21 @@ adopt(struct rs_couriers *r, struct courier *one)
 	forget(r, one);
 }
 
+/* A stock whose couriers die while they wait hands out one after the other. */
+static void
+forget_dead(struct rs_couriers *r)
+{
+	struct courier *one, *next;
+	struct pollfd p;
+
+	for (one = TAILQ_FIRST(&r->all); one != NULL; one = next) {
+		next = TAILQ_NEXT(one, entry);
+		p = (struct pollfd){ .fd = one->fd };
+		if (one->domid == 0 && poll(&p, 1, 0) == 1)
+			forget(r, one);
+	}
+}
+
 /* Disposables are known by now. */
 static bool
 read_one(struct rs_couriers *r)
@@ -141,6 +159,7 @@ read_one(struct rs_couriers *r)
 		r->board = rs_stock_board(fd, true);
 		return true;
 	}
+	forget_dead(r);
 	one = calloc(1, sizeof(*one));
 	if (one == NULL) {
 		(void)close(fd);

@@ -18,14 +18,13 @@
 #include "rs_front.h"
 #include "rs_link.h"
 
-#define CLIENTS_MAX 1024u	/* a power of two: see number_of() */
 #define CLIENTS_PER_UID 128u	/* root has all */
 #define REFUSED_PER_UID 96u	/* that are told so, and have yet to go */
 #define CLIENTS_OF_ROOT 32u	/* places that nobody else gets */
 #define CLIENT_QUEUE 2048u	/* a list of all disposables, and more */
 #define LINK_QUEUE 8192u
 /* Each connection, and each channel that core has not taken yet. */
-#define FILES_MAX (2 * CLIENTS_MAX + 32)
+#define FILES_MAX (2 * RS_FRONT_CLIENTS_MAX + 32)
 /* For a request to come; for a client to go after its final answer. */
 #define DEADLINE_S 10
 
@@ -47,7 +46,7 @@ struct front {
 	struct event_base *base;
 	struct rs_link *core;
 	struct event *accept;
-	struct client clients[CLIENTS_MAX];
+	struct client clients[RS_FRONT_CLIENTS_MAX];
 	unsigned nr_clients;
 	bool core_ended;
 };
@@ -58,7 +57,7 @@ place_free(struct client *cl)
 	struct front *f = cl->front;
 
 	cl->taken = false;
-	if (f->nr_clients-- == CLIENTS_MAX)
+	if (f->nr_clients-- == RS_FRONT_CLIENTS_MAX)
 		(void)event_add(f->accept, NULL);
 }
 
@@ -185,7 +184,7 @@ static void
 core_message(void *arg, const struct dvm_proto *m, int fd)
 {
 	struct front *f = arg;
-	struct client *cl = &f->clients[m->client % CLIENTS_MAX];
+	struct client *cl = &f->clients[m->client % RS_FRONT_CLIENTS_MAX];
 	struct dvm_proto to = *m;
 	bool is_final = dvm_proto_is_final(m);
 
@@ -222,7 +221,7 @@ nr_of_uid(const struct front *f, uint32_t uid)
 {
 	unsigned nr = 0;
 
-	for (unsigned i = 0; i < CLIENTS_MAX; i++)
+	for (unsigned i = 0; i < RS_FRONT_CLIENTS_MAX; i++)
 		nr += f->clients[i].taken && f->clients[i].uid == uid;
 	return nr;
 }
@@ -261,9 +260,9 @@ accept_client(evutil_socket_t listen_fd, short what, void *arg)
 	cl->uid = who.uid;
 	cl->asked = cl->answered = cl->owed = false;
 	/* Never 0: that is nobody. */
-	cl->number = cl->number + CLIENTS_MAX != 0 && cl->number != 0 ?
-	    cl->number + CLIENTS_MAX :
-	    CLIENTS_MAX + (uint32_t)(cl - f->clients);
+	cl->number = cl->number + RS_FRONT_CLIENTS_MAX != 0 && cl->number != 0 ?
+	    cl->number + RS_FRONT_CLIENTS_MAX :
+	    RS_FRONT_CLIENTS_MAX + (uint32_t)(cl - f->clients);
 	cl->deadline = event_new(f->base, -1, 0, deadline_over, cl);
 	if (cl->deadline == NULL) {
 		(void)close(fd);
@@ -279,11 +278,11 @@ accept_client(evutil_socket_t listen_fd, short what, void *arg)
 	}
 	cl->taken = true;
 	set_deadline(cl);
-	if (++f->nr_clients == CLIENTS_MAX)
+	if (++f->nr_clients == RS_FRONT_CLIENTS_MAX)
 		(void)event_del(f->accept);
 	nr = nr_of_uid(f, who.uid);
 	if (who.uid != 0 && (nr > CLIENTS_PER_UID + REFUSED_PER_UID ||
-	    f->nr_clients > CLIENTS_MAX - CLIENTS_OF_ROOT)) {
+	    f->nr_clients > RS_FRONT_CLIENTS_MAX - CLIENTS_OF_ROOT)) {
 		client_free(cl);	/* no time for a word */
 	} else if (who.uid != 0 && nr > CLIENTS_PER_UID) {
 		(void)err_set(&e, ERR_BUSY, 0, "you have %u requests open "
@@ -327,7 +326,7 @@ rs_front_run(const struct rs_front_params *p, struct err *e)
 	(void)event_base_dispatch(f->base);
 	if (!f->core_ended)
 		return err_set(e, ERR_SYS, 0, "front: the event loop");
-	for (unsigned i = 0; i < CLIENTS_MAX; i++)
+	for (unsigned i = 0; i < RS_FRONT_CLIENTS_MAX; i++)
 		if (f->clients[i].link != NULL) {
 			f->clients[i].owed = false;
 			client_free(&f->clients[i]);

@@ -9,6 +9,8 @@
 
 #include "err.h"
 
+#define RS_FRONT_CLIENTS_MAX 1024u	/* a power of two: see number_of() */
+
 struct rs_front_params {
 	int listen_fd, link_fd;
 	uid_t uid;		/* to run as */

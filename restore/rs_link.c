@@ -166,6 +166,10 @@ can_read(evutil_socket_t fd, short what, void *arg)
 		    l->p.takes_fds ? &passed : NULL);
 		if (n < 0 && (errno == EAGAIN || errno == EINTR))
 			return;
+		/* Said once, if something of ours was not read: what came
+		 * before the end is still there. */
+		if (n < 0 && errno == ECONNRESET)
+			continue;
 		if (n > 0 && dvm_proto_decode(untrusted_wire, (size_t)n, &m,
 		    &e) != 0) {
 			if (l->p.takes_fds && passed >= 0)
@@ -211,6 +215,12 @@ rs_link_new(struct event_base *base, const struct rs_link_params *p,
 	(void)err_set(e, ERR_NOMEM, 0, "a connection");
 	rs_link_free(l);
 	return NULL;
+}
+
+bool
+rs_link_is_flushed(const struct rs_link *l)
+{
+	return l->nr == 0 || l->broken;
 }
 
 void

@@ -43,6 +43,8 @@ struct rs_link *rs_link_new(struct event_base *base,
 void rs_link_send(struct rs_link *l, const struct dvm_proto *m);
 /* With a descriptor, which is taken; -1: none. */
 void rs_link_send_fd(struct rs_link *l, const struct dvm_proto *m, int fd);
+/* Does nothing wait to be sent?  Nor does it for who has gone. */
+bool rs_link_is_flushed(const struct rs_link *l);
 /* Closes the socket.  Takes NULL. */
 void rs_link_free(struct rs_link *l);
 

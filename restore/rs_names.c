@@ -64,8 +64,8 @@ draw_locked(int fd, int64_t now, char name[RS_NAME_BYTES], struct err *e)
 		return 0;
 	}
 	return err_set(e, ERR_BUSY, 0, "all %d names disp#### were used in the "
-	    "last seven days: wait, or remove the file names in the state "
-	    "directory while no disposable runs", RS_NAMES_MAX);
+	    "last seven days: wait, or stop the service, remove the file names "
+	    "in the state directory, and start it", RS_NAMES_MAX);
 }
 
 int

@@ -258,10 +258,12 @@ supervise(struct parent *a, struct err *e)
 
 	for (;;) {
 		a->ready = false;
+		/* For want of memory or processes, say: that passes. */
 		if (start(a, e) != 0)
-			return -1;
-		while (!wait_event(a))
-			;
+			(void)fprintf(stderr, "dvm-restored: %s\n", e->msg);
+		else
+			while (!wait_event(a))
+				;
 		if (a->stopping) {
 			while (a->pids[CORE] != 0)
 				(void)wait_event(a);

@@ -4,7 +4,9 @@
  * number of a courier, and is looked up.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
@@ -32,11 +34,28 @@ struct courier {
 struct rs_stock {
 	char *const *argv;
 	int fd;			/* to core, -1 before the first */
-	int board_fd;
+	int board_fd;		/* core's */
+	int board_read_fd;	/* couriers', who can never write */
 	uint32_t next_id;
 	uint64_t pause_ns;	/* start none before */
 	struct courier all[RS_STOCK_MAX];
 };
+
+static int
+make_board(struct rs_stock *s)
+{
+	char path[64];
+
+	s->board_fd = memfd_create("couriers", MFD_CLOEXEC);
+	s->board_read_fd = -1;
+	if (s->board_fd < 0 ||
+	    ftruncate(s->board_fd, sizeof(struct rs_stock_board)) != 0)
+		return -1;
+	/* A mapping of what was opened for writing can be made writable. */
+	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d", s->board_fd);
+	s->board_read_fd = open(path, O_RDONLY | O_CLOEXEC);
+	return s->board_read_fd < 0 ? -1 : 0;
+}
 
 struct rs_stock *
 rs_stock_new(char *const *argv, struct err *e)
@@ -50,9 +69,7 @@ rs_stock_new(char *const *argv, struct err *e)
 	s->argv = argv;
 	s->fd = -1;
 	s->next_id = 1;
-	s->board_fd = memfd_create("couriers", MFD_CLOEXEC);
-	if (s->board_fd >= 0 &&
-	    ftruncate(s->board_fd, sizeof(struct rs_stock_board)) == 0)
+	if (make_board(s) == 0)
 		return s;
 	(void)err_set(e, ERR_SYS, errno, "couriers: their board");
 	rs_stock_free(s);
@@ -109,7 +126,7 @@ start(struct rs_stock *s, struct courier *r)
 		return;
 	}
 	spawn.fds[0] = link[1];
-	spawn.fds[1] = s->board_fd;
+	spawn.fds[1] = s->board_read_fd;
 	*r = (struct courier){ .pid = rs_spawn(&spawn), .id = s->next_id++,
 	    .fd = link[0] };
 	(void)close(link[1]);
@@ -228,5 +245,7 @@ rs_stock_free(struct rs_stock *s)
 		(void)close(s->fd);
 	if (s->board_fd >= 0)
 		(void)close(s->board_fd);
+	if (s->board_read_fd >= 0)
+		(void)close(s->board_read_fd);
 	free(s);
 }

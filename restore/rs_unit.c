@@ -7,7 +7,9 @@
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/signalfd.h>
@@ -23,11 +25,13 @@
 #include "rs_unit.h"
 #include "stop_signals.h"
 
+#define BAD_CORE_PAUSE_MS 100
+
 static int
-not_a_unit(struct err *e)
+not_a_unit(const char *what, struct err *e)
 {
-	return err_set(e, ERR_USAGE, 0, "--unit is for systemd's units alone: "
-	    "to start the service otherwise, leave it out");
+	return err_set(e, ERR_USAGE, 0, "systemd gave no %s: --unit is for its "
+	    "units alone; to start the service otherwise, leave it out", what);
 }
 
 /* path: '@' at its begin is that of an abstract one. */
@@ -80,7 +84,7 @@ rs_unit_core(struct rs_core_params *p, const char *lock_path, struct err *e)
 	const char *notify = getenv("NOTIFY_SOCKET");
 
 	if (notify == NULL)
-		return not_a_unit(e);
+		return not_a_unit("NOTIFY_SOCKET", e);
 	/* Held until our end. */
 	if (rs_reconcile_lock_alone(lock_path, e) < 0)
 		return -1;
@@ -103,7 +107,8 @@ rs_unit_front(struct rs_front_params *p, struct err *e)
 
 	p->listen_fd = listen_inherited("dvm-restored.socket");
 	if (fd < 0 || p->listen_fd < 0)
-		return not_a_unit(e);
+		return not_a_unit(fd < 0 ? "dvm-front.socket" :
+		    "dvm-restored.socket", e);
 	p->parent = getppid();
 	p->uid = geteuid();
 	p->gid = getegid();
@@ -116,10 +121,25 @@ rs_unit_front(struct rs_front_params *p, struct err *e)
 	return rs_front_run(p, e);
 }
 
-/* 1 to go on, 0 after a signal. */
-static int
-serve_stock(struct rs_stock *stock, int listen_fd, int signal_fd,
-    struct err *e)
+/* Couriers at work outlive a core, and one that fails to come. */
+static void
+next_core(struct rs_stock *stock, int listen_fd)
+{
+	struct err e;
+	int fd = accept_core(listen_fd, 0, &e);
+
+	if (fd >= 0) {
+		rs_stock_link(stock, fd);
+		return;
+	}
+	(void)fprintf(stderr, "dvm-restored: couriers: %s\n", e.msg);
+	/* Who connects may still wait: not at full speed. */
+	(void)poll(NULL, 0, BAD_CORE_PAUSE_MS);
+}
+
+/* False after a signal. */
+static bool
+serve_stock(struct rs_stock *stock, int listen_fd, int signal_fd)
 {
 	struct pollfd p[] = {
 		{ .fd = signal_fd, .events = POLLIN },
@@ -129,38 +149,32 @@ serve_stock(struct rs_stock *stock, int listen_fd, int signal_fd,
 		    .events = POLLIN },
 	};
 	struct signalfd_siginfo info;
-	int link_fd;
 	pid_t pid;
 
 	if (poll(p, 3, rs_stock_fill(stock)) <= 0)
-		return 1;
+		return true;
 	if (p[1].revents != 0)
 		rs_stock_read(stock);
-	if (p[2].revents != 0) {
-		link_fd = accept_core(listen_fd, 0, e);
-		if (link_fd < 0)
-			return -1;
-		rs_stock_link(stock, link_fd);
-	}
+	if (p[2].revents != 0)
+		next_core(stock, listen_fd);
 	if (p[0].revents == 0 || read(signal_fd, &info, sizeof(info)) !=
 	    sizeof(info))
-		return 1;
+		return true;
 	if (info.ssi_signo != SIGCHLD)
-		return 0;
+		return false;
 	while ((pid = waitpid(-1, NULL, WNOHANG)) > 0)
 		(void)rs_stock_reap(stock, pid);
-	return 1;
+	return true;
 }
 
 int
 rs_unit_couriers(char *const *argv, struct err *e)
 {
 	int listen_fd = listen_inherited("dvm-couriers.socket");
-	int link_fd = listen_fd < 0 ? not_a_unit(e) :
+	int link_fd = listen_fd < 0 ? not_a_unit("dvm-couriers.socket", e) :
 	    accept_core(listen_fd, 0, e);
 	int signal_fd = link_fd < 0 ? -1 : stop_signals(SIGCHLD, e);
 	struct rs_stock *stock;
-	int rc = 1;
 
 	if (signal_fd < 0)
 		return -1;
@@ -168,10 +182,10 @@ rs_unit_couriers(char *const *argv, struct err *e)
 	if (stock == NULL)
 		return -1;
 	rs_stock_link(stock, link_fd);
-	while (rc == 1 &&
-	    (rs_stock_fd(stock) >= 0 || rs_stock_is_used(stock)))
-		rc = serve_stock(stock, listen_fd, signal_fd, e);
+	while ((rs_stock_fd(stock) >= 0 || rs_stock_is_used(stock)) &&
+	    serve_stock(stock, listen_fd, signal_fd))
+		;
 	rs_stock_free(stock);
 	(void)close(signal_fd);
-	return rc < 0 ? -1 : 0;
+	return 0;
 }

@@ -15,6 +15,7 @@ from it_lib import (ATTACH, ENDED, FAILED, Message, RUN, RUNNING,
 
 COURIER_UID = 1879048192
 IDLE = 4
+LINGER_S = 10                   # of the courier
 
 
 def test_programs(service):
@@ -131,6 +132,47 @@ def test_courier_dies(service):
         c.start("echo", "well")
         ok(c.output(5) == b"well\n", "idle ones die: others take their place")
     ok(wait_until(lambda: service.findings() is None), "the check is clean")
+
+
+def test_stopped_reader(service):
+    """The last words wait for a client that is stopped, or writes slowly."""
+    with Channel(service) as c:
+        c.start("head", "-c", "400000", "/dev/zero")
+        time.sleep(LINGER_S + 2)
+        end, out = c.until(EXIT, CHAN_FAILED)
+        ok(exit_status(end) == 0 and len(out) == 400000,
+           "all is there later: %d" % len(out))
+    ok(wait_until(lambda: len(service.couriers()) == IDLE),
+       "then the courier ends")
+
+
+def test_idle_die(service):
+    """Again and again: core keeps no descriptor of one that died."""
+    files = nr_files(service.roles()["core"])
+    for _ in range(3):
+        for pid in service.couriers():
+            os.kill(pid, signal.SIGKILL)
+        ok(wait_until(lambda: len(service.couriers()) == IDLE),
+           "idle couriers die: there are others")
+    with Channel(service) as c:
+        c.start("true")
+        end, _ = c.until(EXIT)
+        ok(exit_status(end) == 0, "which do the work")
+    ok(wait_until(lambda: nr_files(service.roles()["core"]) <= files),
+       "core has %d descriptors, and had %d" % (nr_files(service.roles()["core"]),
+                                                files))
+
+
+def test_board(service):
+    """What core says to all couriers is not theirs to write."""
+    for pid in service.couriers():
+        with open("/proc/%d/smaps" % pid, encoding="ascii") as f:
+            maps = f.read().split("VmFlags:")
+        at = [i for i, m in enumerate(maps) if "memfd:couriers" in m]
+        flags = [maps[i + 1].split("\n")[0].split() for i in at]
+        ok(len(at) == 1 and "ms" in flags[0] and "mw" not in flags[0],
+           "a courier reads the board, and cannot make it writable: %s" %
+           flags)
 
 
 def nr_files(pid):
@@ -261,5 +303,6 @@ def on_service(test):
 if __name__ == "__main__":
     main(*map(on_service, (
         test_programs, test_many, test_core_dies, test_courier_dies,
-        test_killed, test_bad_clients, test_hostile)),
+        test_killed, test_bad_clients, test_hostile,
+        test_stopped_reader, test_idle_die, test_board)),
          test_launch_goes_first)

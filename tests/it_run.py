@@ -277,7 +277,7 @@ def terminal(build):
     t.type(b"\x04")
     ok(t.end() == 5, "its exit status; ours is as it was")
     t = Terminal(play, "run", "-t", "t", "--", "sh", "-c",
-                 "printf 'a\\033[31mb\\233'; sleep 99")
+                 "printf 'a\\033[31mb\\233'; exec sleep 99")
     ok(t.sees(b"a\x1b[31mb\x9b"), "-t: all that comes is shown")
     t.type(b"\x03")
     ok(t.end() == 128 + signal.SIGINT, "^C is the program's")

@@ -213,7 +213,7 @@ def test_signals():
     said = p.communicate(timeout=60)[0]
     ok(said == b"got\n" and p.returncode == 3,
        f"SIGTERM is the program's: {said}, {p.returncode}")
-    p = begin("run", "tiny", "--", "sh", "-c", "echo ready; sleep 1000")
+    p = begin("run", "tiny", "--", "sh", "-c", "echo ready; exec sleep 1000")
     p.send_signal(signal.SIGINT)
     ok(p.wait(60) == 130, f"SIGINT ends what does not mind: {p.returncode}")
     p = begin("run", "tiny", "--", "sh", "-c", "echo ready; sleep 1000")
