@@ -144,6 +144,30 @@ test_two(void)
 	    "two files of one name");
 }
 
+/* The first of two files becomes another while it goes back, of a length that
+ * is more than may be under way. */
+static void
+test_spoilt(off_t becomes, const char *title)
+{
+	char path[512];
+
+	script("/etc/dvm/open", "#!/bin/sh\nprintf %s \"$1\"; echo after >"
+	    "\"$2\"\nhead -c 1900000 /dev/zero >\"$1\"\n");
+	client_begin();
+	client_put("spoilt", "1\n", 2);
+	client_put("after", "2\n", 2);
+	client_start(CHAN_OPEN, 0, "", 0, 0, 0);
+	while (!client_over() && !client.file[0].is_back)
+		client_turn(50);
+	(void)snprintf(path, sizeof(path), "%.*s", (int)client.out_len,
+	    (char *)client.out);
+	ok(!client.file[0].complete && truncate(path, becomes) == 0 &&
+	    client_finish() == 0 && client_exited(0) &&
+	    client.file[0].complete && client.file[0].len == 1900000 &&
+	    !client.file[0].hash_is_right && file_says(1, "after\n"), "%s",
+	    title);
+}
+
 static void
 test_descendants(void)
 {
@@ -306,6 +330,9 @@ main(int argc, char **argv)
 	test_not_back();
 	test_directory();
 	test_two();
+	test_spoilt(0, "a file that becomes shorter while it goes back has "
+	    "no hash of its own, and the next one comes");
+	test_spoilt(1900001, "so has one that becomes longer");
 	test_descendants();
 	test_damaged();
 	test_service();
