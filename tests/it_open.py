@@ -6,6 +6,7 @@ or not at all.  Ends with "N passed, N failed"."""
 
 import hashlib
 import os
+import select
 import struct
 import subprocess
 import time
@@ -367,6 +368,38 @@ def agents(build):
     f.remove()
 
 
+def spoilt(build):
+    """A file becomes shorter while it comes back, at somebody's hands who is
+    not waited for: those beside it come all the same."""
+    f = Files(build)
+    names = [f.write(name, b"old\n") for name in ("one", "two", "three")]
+    f.rule("for x; do echo new >\"$x\"; done; head -c 5000000 /dev/urandom "
+           ">\"$2\"; echo \"$2\"")
+
+    def relay(sock, ours, agent):
+        there, got = {sock: ours, ours: sock}, b""
+        while True:
+            for s in select.select([sock, ours], [], [])[0]:
+                data = s.recv(65536)
+                if not data:
+                    return
+                if s == ours and len(got) < 1 << 20:
+                    got += data
+                    if len(got) >= 1 << 20:
+                        path = got[:got.index(b"/two\n") + 4]
+                        os.truncate(path[path.rindex(b"\0") + 1:], 9)
+                there[s].sendall(data)
+
+    f.play.relay = relay
+    r = f.open(*names)
+    ok(r.returncode == 125 and b"two is as it was" in r.stderr and
+       r.stderr.count(LOST) == 1 and
+       [f.read(n) for n in names] == [b"new\n", b"old\n", b"new\n"] and
+       f.names() == ["one", "three", "two"], "one of three cannot be "
+       "finished: %d, %s" % (r.returncode, said(r)))
+    f.remove()
+
+
 def growing(build):
     """The user's file changes while it is sent."""
     f = Files(build)
@@ -384,4 +417,4 @@ def growing(build):
 
 if __name__ == "__main__":
     main(edits, several, kept, changed_meanwhile, refused, strange_names,
-         urls, agents, growing)
+         urls, agents, spoilt, growing)

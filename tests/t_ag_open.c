@@ -3,6 +3,8 @@
  * The agent's end of the channel: files that come and go back, services,
  * addresses, applications.
  */
+#include <sched.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 
 #include "t_ag_client.h"
@@ -142,6 +144,30 @@ test_two(void)
 	    client_said("same\nsame\n") &&
 	    client.file[0].how == CHAN_UNCHANGED && file_says(1, "second\n"),
 	    "two files of one name");
+}
+
+/* The first of two files becomes another while it goes back, of a length that
+ * is more than may be under way. */
+static void
+test_spoilt(off_t becomes, const char *title)
+{
+	char path[512];
+
+	script("/etc/dvm/open", "#!/bin/sh\nprintf %s \"$1\"; echo after >"
+	    "\"$2\"\nhead -c 1900000 /dev/zero >\"$1\"\n");
+	client_begin();
+	client_put("spoilt", "1\n", 2);
+	client_put("after", "2\n", 2);
+	client_start(CHAN_OPEN, 0, "", 0, 0, 0);
+	while (!client_over() && !client.file[0].is_back)
+		client_turn(50);
+	(void)snprintf(path, sizeof(path), "%.*s", (int)client.out_len,
+	    (char *)client.out);
+	ok(!client.file[0].complete && truncate(path, becomes) == 0 &&
+	    client_finish() == 0 && client_exited(0) &&
+	    client.file[0].complete && client.file[0].len == 1900000 &&
+	    !client.file[0].hash_is_right && file_says(1, "after\n"), "%s",
+	    title);
 }
 
 static void
@@ -291,6 +317,54 @@ test_user(void)
 	client.user = NULL;
 }
 
+/* Programs of the guest in place of the host's, which only root can do, and
+ * only where it may have mounts of its own. */
+static bool
+has_programs(void)
+{
+	char path[64], rule[64];
+
+	script("/bin/xdg-open", "#!/bin/sh\ntrap 'echo int; "
+	    "[ ${1##*/} != one ]; exit $?' INT\n"
+	    "echo up; while :; do sleep 0.05; done\n");
+	(void)snprintf(path, sizeof(path), "%s/bin", dir);
+	(void)snprintf(rule, sizeof(rule), "%s/etc/dvm/open", dir);
+	return unlink(rule) == 0 && unshare(CLONE_NEWNS) == 0 &&
+	    mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0 &&
+	    mount(path, "/usr/local/sbin", NULL, MS_BIND, NULL) == 0;
+}
+
+static void
+test_xdg_open(void)
+{
+	if (!has_programs())
+		return;
+	client_begin();
+	client_put("one", "1\n", 2);
+	client_start(CHAN_OPEN, 0, "", 0, 0, 0);
+	(void)client_sees("up\n");
+	client_say_u32(CHAN_SIGNAL, SIGINT);
+	ok(client_finish() == 0 && client_exited(1) &&
+	    client_said("up\nint\n"), "SIGINT ends xdg-open, and the status "
+	    "is its own");
+	client_begin();
+	client_put("one", "1\n", 2);
+	client_put("two", "2\n", 2);
+	client_start(CHAN_OPEN, 0, "", 0, 0, 0);
+	(void)client_sees("up\nup\n");
+	client_say_u32(CHAN_SIGNAL, SIGINT);
+	ok(client_finish() == 0 && client_exited(1) &&
+	    client_said("up\nup\nint\nint\n"), "also if there are several");
+	script("/bin/env", "#!/bin/sh\nexit 125\n");
+	script("/bin/xdg-open", "#!/bin/sh\n[ ${1##*/} = two ]\n");
+	client_begin();
+	client_put("one", "1\n", 2);
+	client_put("two", "2\n", 2);
+	client_start(CHAN_OPEN, 0, "", 0, 0, 0);
+	ok(client_finish() == 0 && client_exited(1), "an env that cannot do "
+	    "that is not needed");
+}
+
 int
 main(int argc, char **argv)
 {
@@ -306,12 +380,16 @@ main(int argc, char **argv)
 	test_not_back();
 	test_directory();
 	test_two();
+	test_spoilt(0, "a file that becomes shorter while it goes back has "
+	    "no hash of its own, and the next one comes");
+	test_spoilt(1900001, "so has one that becomes longer");
 	test_descendants();
 	test_damaged();
 	test_service();
 	test_app();
 	test_url();
 	test_user();
+	test_xdg_open();
 	(void)snprintf(command, sizeof(command), "rm -r %s", dir);
 	return client_shell(command) == 0 ? tap_done() : 1;
 }

@@ -3,6 +3,7 @@
  * The agent's end of the channel with real programs: their standard streams,
  * their terminal, their end.
  */
+#include <fcntl.h>
 #include <sys/stat.h>
 
 #include "t_ag_client.h"
@@ -35,6 +36,22 @@ test_plain(void)
 	    strstr((char *)client.out, dir) != NULL &&
 	    strstr((char *)client.out, "\n0\n") != NULL,
 	    "it has its user's home and none of the agent's variables");
+}
+
+static void
+test_descriptors(void)
+{
+	/* As libxengnttab opens /dev/xen/gntalloc, without O_CLOEXEC. */
+	int fd = open("/dev/null", O_RDONLY);
+
+	ok(fd > STDERR_FILENO, "the agent has a descriptor that is "
+	    "inherited");
+	client_begin();
+	CLIENT_SH("for n in $(seq 0 63); do [ -e /proc/$$/fd/$n ] && "
+	    "echo $n; done; exit 0");
+	ok(client_finish() == 0 && client_exited(0) &&
+	    client_said("0\n1\n2\n"), "its program has 0, 1 and 2");
+	(void)close(fd);
 }
 
 static void
@@ -272,6 +289,7 @@ main(int argc, char **argv)
 	(void)setenv("HOME", dir, 1);
 	(void)setenv("DVM_LEAK", "1", 1);
 	test_plain();
+	test_descriptors();
 	test_none();
 	test_both_ways();
 	test_stalled();

@@ -6,6 +6,8 @@
 #ifndef AG_FILES_H
 #define AG_FILES_H
 
+#include <stdbool.h>
+
 #include <sodium.h>
 
 #include "ag_run.h"
@@ -18,6 +20,7 @@ struct ag_file {
 	const char *name;		/* in path, and in dir_fd */
 	int dir_fd, fd;
 	uint64_t size, at;
+	bool spoilt;			/* it goes, and cannot be finished */
 	uint8_t hash[CHAN_HASH_BYTES];	/* of what came; then of what goes */
 	crypto_generichash_state state;
 };
@@ -50,8 +53,10 @@ int ag_files_protect(struct ag_files *f, struct err *e);
 int ag_files_look(struct ag_files *f, uint8_t stream, uint64_t max,
     enum chan_back *how, uint64_t *size);
 /* The next bytes of what is CHANGED; 0 after the last, and then `hash` is that
- * of all of them; -1: it is not the same any more, or cannot be read. */
-ssize_t ag_files_read(struct ag_files *f, uint8_t stream, uint8_t *buf,
+ * of all of them.  If it is not the same any more or cannot be read, then what
+ * is missing is zeros and `hash` is another: dvm keeps what it has, and the
+ * files after it come all the same. */
+size_t ag_files_read(struct ag_files *f, uint8_t stream, uint8_t *buf,
     size_t cap);
 
 #endif

@@ -217,10 +217,9 @@ give_back(struct session *s, struct err *e)
 {
 	uint8_t stream = s->next_back, buf[CHAN_PAYLOAD_MAX];
 	struct ag_file *file = &s->files.file[stream - CHAN_FILE_0];
-	size_t may = chan_may_send(&s->chan, stream);
+	size_t may = chan_may_send(&s->chan, stream), n;
 	enum chan_back how;
 	uint64_t size;
-	ssize_t n;
 
 	if (!s->sending) {
 		if (ag_files_look(&s->files, stream, s->start.back_max, &how,
@@ -233,12 +232,7 @@ give_back(struct session *s, struct err *e)
 	}
 	n = ag_files_read(&s->files, stream, buf, may);
 	if (n > 0)
-		return chan_send(&s->chan, CHAN_DATA, stream, buf, (size_t)n,
-		    e);
-	/* Without END it is nothing: dvm keeps what it has. */
-	if (n < 0)
-		return err_set(e, ERR_SYS, 0, "the file \"%.200s\" changes "
-		    "while it goes back", file->name);
+		return chan_send(&s->chan, CHAN_DATA, stream, buf, n, e);
 	s->sending = false;
 	s->next_back++;
 	return chan_send_end(&s->chan, stream, file->size, file->hash, e);

@@ -6,12 +6,14 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/close_range.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -21,6 +23,7 @@
 #define CHILDREN_BYTES 65536
 #define END_ROUNDS 300u
 #define END_ROUND_MS 10u
+#define FDS_MAX 1024		/* RLIMIT_NOFILE, if nobody has set it */
 
 enum stage { STAGE_PREPARE, STAGE_EXEC };
 
@@ -128,6 +131,18 @@ set_environment(const struct ag_spawn *s)
 	}
 }
 
+/* Libraries open some without O_CLOEXEC: /dev/xen/gntalloc, which is root's. */
+static void
+keep_standard_fds(void)
+{
+	/* Before Linux 5.11 there is no such flag. */
+	if (syscall(SYS_close_range, STDERR_FILENO + 1, ~0u,
+	    CLOSE_RANGE_CLOEXEC) == 0)
+		return;
+	for (int fd = STDERR_FILENO + 1; fd < FDS_MAX; fd++)
+		(void)fcntl(fd, F_SETFD, FD_CLOEXEC);
+}
+
 static int
 prepare(const struct ag_spawn *s, const struct ends *t)
 {
@@ -146,6 +161,7 @@ prepare(const struct ag_spawn *s, const struct ends *t)
 	    dup2(in, STDIN_FILENO) < 0 || dup2(out, STDOUT_FILENO) < 0 ||
 	    dup2(err, STDERR_FILENO) < 0)
 		return -1;
+	keep_standard_fds();
 	set_environment(s);
 	return ag_run_become(s->user);
 }

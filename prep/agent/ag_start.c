@@ -15,8 +15,12 @@
 
 #define NR(array) (sizeof(array) / sizeof((array)[0]))
 
-/* xdg-open takes one file.  The last one that failed gives the status. */
-#define OPEN_EACH "for f; do xdg-open \"$f\" & all=\"$all $!\"; done;" \
+/* xdg-open takes one file.  What sh starts in the background ignores ^C, which
+ * env takes back (coreutils 8.31 and later); sh itself then waits on for what
+ * they make of it.  The last one that failed gives the status. */
+#define OPEN_EACH "env='env --default-signal=INT,QUIT';" \
+    " if $env true 2>/dev/null; then trap '' INT QUIT; else env=; fi;" \
+    " for f; do $env xdg-open \"$f\" & all=\"$all $!\"; done;" \
     " status=0; for p in $all; do wait $p || status=$?; done; exit $status"
 
 /* Of FAILED, with what err_set() has set. */
@@ -66,6 +70,8 @@ open_files(const struct ag_start *w, struct ag_command *c, struct err *e)
 	c->to_the_last = true;
 	if (has_rule(w, c, "open")) {
 		c->argv[0] = c->path;
+	} else if (has_program("xdg-open") && w->files->nr == 1) {
+		c->argv[0] = "xdg-open";
 	} else if (has_program("xdg-open")) {
 		memcpy(c->argv, each, sizeof(each));
 		nr = NR(each);
