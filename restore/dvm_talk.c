@@ -216,6 +216,9 @@ write_out(struct dvm_talk *t, struct err *e)
 	(void)dvm_stdout_write(&t->out[1]);
 	if (dvm_stdout_write(&t->out[0]) == 0)
 		return 0;
+	/* What is opened is the point, and files are to come back. */
+	if (t->p->kind == CHAN_OPEN || t->p->kind == CHAN_URL)
+		return 0;
 	t->cut = true;
 	if (errno == EPIPE) {
 		/* As who dies of writing to nobody. */

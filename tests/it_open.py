@@ -106,6 +106,25 @@ def edits(build):
     f.remove()
 
 
+def nobody_reads(build):
+    """Standard output is not what dvm open is for."""
+    f = Files(build)
+    f.rule("echo chatter; sleep 0.5; yes | head -c 1000000;"
+           "sed -i s/b/B/ \"$1\"")
+    for what in ("a pipe that nobody reads", "a full disk"):
+        one = f.write("one", b"a b\n")
+        with open("/dev/full", "wb") as full:
+            p = f.play.start("open", one, stdout=full if what ==
+                             "a full disk" else subprocess.PIPE)
+        if p.stdout is not None:
+            p.stdout.close()
+        err = p.stderr.read()
+        ok((p.wait(60), err, f.read("one")) == (0, b"", b"a B\n"),
+           "output to %s: the file comes back: %s" % (what, err))
+        p.stderr.close()
+    f.remove()
+
+
 def several(build):
     f = Files(build)
     os.mkdir(f.path("d"))
@@ -383,5 +402,5 @@ def growing(build):
 
 
 if __name__ == "__main__":
-    main(edits, several, kept, changed_meanwhile, refused, strange_names,
+    main(edits, nobody_reads, several, kept, changed_meanwhile, refused, strange_names,
          urls, agents, growing)
