@@ -140,6 +140,8 @@ take_end(struct dvm_talk *t, const struct chan_frame *f, struct err *e)
 
 	if (f->type == CHAN_FAILED) {
 		chan_get_text(f, text);
+		if (t->p->files != NULL && t->chan.in.started)
+			(void)dvm_files_finish(t->p->files, false);
 		finish(t, (int)status);
 		return err_set(e, ERR_SYS, 0, "%s", text);
 	}

@@ -11,8 +11,8 @@ import subprocess
 import time
 
 from it_lib import main, ok, wait_until
-from it_play import (BACK, BROKEN, CHANGED, DATA, END, FILE_0, GONE, Play,
-                     PUT, START, TOO_LARGE, UNCHANGED)
+from it_play import (BACK, BROKEN, CHANGED, DATA, END, FAILED, FILE_0, GONE,
+                     HELLO, Play, PUT, START, TOO_LARGE, UNCHANGED)
 
 USER = 65534
 LOST = b"is as it was"
@@ -386,6 +386,43 @@ def agents(build):
     f.remove()
 
 
+def dies(build):
+    """The courier says why there is no agent any more, with FAILED."""
+    f = Files(build)
+    paths = [f.write(name, b"old\n") for name in ("a", "b", "c")]
+
+    def agent(frames):
+        frames.greet()
+        for frame in (back(CHANGED, 4), (DATA, FILE_0, b"new\n"),
+                      end(b"new\n"), back(CHANGED, 4, FILE_0 + 1),
+                      (DATA, FILE_0 + 1, b"ne")):
+            frames.send(*frame)
+        frames.send(FAILED, 0, struct.pack("<I", 125) + b"it is gone")
+        frames.take_until(0)
+
+    f.play.agent = agent
+    r = f.open(*paths, cwd=f.dir)
+    ok(r.returncode == 125 and b"disp0042: it is gone" in r.stderr and
+       b"a is as it was" not in r.stderr and
+       b"b is as it was: its new version did not come" in r.stderr and
+       b"c is as it was: nothing has come back" in r.stderr and
+       [f.read(n) for n in f.names()] == [b"new\n", b"old\n", b"old\n"],
+       "it dies while files come back, and of each is said: %s" % said(r))
+
+    def before(frames):
+        frames.send(HELLO, 0, struct.pack("<I", 1))
+        frames.take_until(START)
+        frames.send(FAILED, 0, struct.pack("<I", 127) + b"no such program")
+        frames.take_until(0)
+
+    f.play.agent = before
+    r = f.open(*paths, cwd=f.dir)
+    ok((r.returncode, r.stderr) ==
+       (127, b"dvm: disp0042: no such program\n"),
+       "before it has started no file could have changed: %s" % said(r))
+    f.remove()
+
+
 def growing(build):
     """The user's file changes while it is sent."""
     f = Files(build)
@@ -403,4 +440,4 @@ def growing(build):
 
 if __name__ == "__main__":
     main(edits, nobody_reads, several, kept, changed_meanwhile, refused, strange_names,
-         urls, agents, growing)
+         urls, agents, dies, growing)
