@@ -11,6 +11,8 @@
 #include "dvm_signals.h"
 
 #define AGAIN_NS (2 * CLOCK_SECOND)
+/* timeout(1) signals its child and then their group: that is asking once. */
+#define ONCE_NS (100 * CLOCK_MS)
 
 static void
 add(sigset_t *set, int nr)
@@ -82,9 +84,10 @@ stop(struct dvm_tty *tty)
 static bool
 ends_us(struct dvm_signals *s, bool started, int nr)
 {
-	uint64_t now = clock_now_ns();
-	bool asks = nr == SIGINT || nr == SIGTERM;
-	bool again = asks && s->asked_ns != 0 && now - s->asked_ns < AGAIN_NS;
+	uint64_t now = clock_now_ns(), ago = now - s->asked_ns;
+	bool asks = (nr == SIGINT || nr == SIGTERM) &&
+	    (s->asked_ns == 0 || ago >= ONCE_NS);
+	bool again = asks && s->asked_ns != 0 && ago < AGAIN_NS;
 
 	if (asks)
 		s->asked_ns = now;

@@ -94,7 +94,7 @@ def edits(build):
     p = f.play.start("open", one)
     time.sleep(0.5)
     p.terminate()
-    time.sleep(0.1)
+    time.sleep(0.5)
     p.terminate()
     ok(p.wait(60) == 143 and LOST in p.stderr.read() and
        f.read("report.txt") == b"A B c\nx\n", "interrupted: as it was")

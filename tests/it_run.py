@@ -193,6 +193,14 @@ def signals(build):
     ok(first_line(p) == b"usr\n", "SIGUSR1 is the program's")
     p.send_signal(signal.SIGINT)
     ok(p.stdout.read() == b"int\n" and p.wait(60) == 3, "SIGINT too")
+    p = play.start("run", "t", "--", "sh", "-c",
+                   "trap 'echo int' INT; trap 'echo term; exit 3' TERM;"
+                   "echo up; while :; do sleep 0.05; done")
+    first_line(p)
+    p.send_signal(signal.SIGINT)
+    p.send_signal(signal.SIGTERM)
+    ok(p.stdout.read() == b"int\nterm\n" and p.wait(60) == 3,
+       "two at once, as timeout(1) sends them, are no second one")
     for nr in (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
         p = play.start("run", "t", "--", "sh", "-c",
                        "ulimit -c 0; echo up; exec sleep 99")
@@ -212,7 +220,7 @@ def signals(build):
     ok(play.is_idle(), "... and all in the guest")
     play.agent = lambda frames: frames.take_until(0)    # it says nothing
     p = play.start("run", "t", "--", "true")
-    wait_until(lambda: len(play.requests) == 6)
+    wait_until(lambda: len(play.requests) == 7)
     time.sleep(0.3)
     p.send_signal(signal.SIGINT)
     ok(p.wait(60) == 128 + signal.SIGINT, "before it has started, the first")
