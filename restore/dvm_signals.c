@@ -70,7 +70,7 @@ dvm_signals_go_on(struct dvm_signals *s, bool tty)
 
 /* Not one of the program's: the user wants his terminal. */
 static void
-stop(struct dvm_tty *tty)
+stop(struct dvm_signals *s, struct dvm_tty *tty)
 {
 	bool was_raw = tty->is_raw;
 	struct err e;
@@ -79,6 +79,8 @@ stop(struct dvm_tty *tty)
 	(void)raise(SIGSTOP);
 	if (was_raw)
 		(void)dvm_tty_raw(tty, &e);
+	/* Its size may have changed, which others were told. */
+	s->for_program |= UINT64_C(1) << SIGWINCH;
 }
 
 static bool
@@ -105,7 +107,7 @@ dvm_signals_take(struct dvm_signals *s, bool started, struct dvm_tty *tty)
 	while (read(s->fd, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
 		nr = (int)info.ssi_signo;
 		if (nr == SIGTSTP)
-			stop(tty);
+			stop(s, tty);
 		else if (ends_us(s, started, nr))
 			return nr;
 		else
