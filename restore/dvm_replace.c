@@ -91,8 +91,9 @@ dvm_replace_is_same(const struct dvm_replace *r)
 	return is_sent(r, r->base);
 }
 
-/* As far as the user may: ACLs, labels, what he has put there. */
-static void
+/* As far as the user may: ACLs, labels, what he has put there.  -1, with errno:
+ * others could read it. */
+static int
 copy_attributes(int from_fd, int to_fd)
 {
 	AUTO_FREE char *names = malloc(XATTR_BYTES);
@@ -101,6 +102,10 @@ copy_attributes(int from_fd, int to_fd)
 	    flistxattr(from_fd, names, XATTR_BYTES);
 	ssize_t size;
 
+	/* It is the directory's, for new files. */
+	if (fremovexattr(to_fd, "system.posix_acl_access") != 0 &&
+	    errno != ENODATA && errno != EOPNOTSUPP)
+		return -1;
 	for (ssize_t i = 0; i < len; i += (ssize_t)strlen(names + i) + 1) {
 		/* The content's rights and signatures are not the new one's. */
 		if (strcmp(names + i, "security.capability") == 0 ||
@@ -112,6 +117,7 @@ copy_attributes(int from_fd, int to_fd)
 			(void)fsetxattr(to_fd, names + i, value,
 			    (size_t)size, 0);
 	}
+	return 0;
 }
 
 static int
@@ -203,8 +209,8 @@ dvm_replace_commit(struct dvm_replace *r, int from_fd, const char *disposable,
 {
 	int rc;
 
-	copy_attributes(from_fd, r->fd);
-	if (fchmod(r->fd, r->sent.st_mode & 0777) != 0 || fsync(r->fd) != 0 ||
+	if (copy_attributes(from_fd, r->fd) != 0 ||
+	    fchmod(r->fd, r->sent.st_mode & 0777) != 0 || fsync(r->fd) != 0 ||
 	    (r->temp[0] == '\0' && link_temp(r) != 0))
 		return err_set(e, ERR_SYS, errno, "its new version cannot be "
 		    "written");

@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * What a file keeps beside its content when it is replaced.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+#include "cleanup.h"
+#include "dvm_replace.h"
+#include "tap.h"
+
+#define NAME "report.pdf"
+#define ACL "system.posix_acl_access"
+#define ACL_OF_NEW "system.posix_acl_default"
+
+static struct {
+	char dir[32], path[64];
+	int dir_fd;
+} box;
+
+static void
+must(bool holds, const char *what)
+{
+	if (holds)
+		return;
+	perror(what);
+	exit(1);
+}
+
+static void
+write_file(const char *text, mode_t mode)
+{
+	int fd = open(box.path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC,
+	    mode);
+
+	must(fd >= 0 && fchmod(fd, mode) == 0 &&
+	    write(fd, text, strlen(text)) == (ssize_t)strlen(text), "write");
+	(void)close(fd);
+}
+
+/* The old version is sent, `act` happens, the new one comes back. */
+static int
+replace(struct dvm_replace *r, void (*act)(void))
+{
+	AUTO_FD fd = open(box.path, O_RDONLY | O_CLOEXEC);
+	struct err e;
+	int rc;
+
+	*r = (struct dvm_replace){ .dir_fd = box.dir_fd, .base = NAME,
+	    .fd = -1 };
+	must(fd >= 0 && fstat(fd, &r->sent) == 0, "the old version");
+	must(dvm_replace_begin(r, &e) == 0 && write(r->fd, "new", 3) == 3,
+	    "the new version");
+	act();
+	rc = dvm_replace_commit(r, fd, "disp0042", &e);
+	dvm_replace_drop(r);
+	return rc;
+}
+
+static void
+nothing(void)
+{
+}
+
+/* As setfacl u::7,u:1234:7,g::5,m::7,o::`other`. */
+static bool
+set_acl(const char *path, const char *name, uint8_t other)
+{
+	const uint8_t acl[] = { 2, 0, 0, 0,
+		1, 0, 7, 0, 255, 255, 255, 255,
+		2, 0, 7, 0, 1234 & 255, 1234 >> 8, 0, 0,
+		4, 0, 5, 0, 255, 255, 255, 255,
+		16, 0, 7, 0, 255, 255, 255, 255,
+		32, 0, other, 0, 255, 255, 255, 255 };
+
+	return setxattr(path, name, acl, sizeof(acl), 0) == 0;
+}
+
+static void
+test_acl(void)
+{
+	uint8_t was[256], is[256];
+	struct dvm_replace r;
+	struct stat st;
+	ssize_t len;
+
+	write_file("old", 0640);
+	if (!set_acl(box.dir, ACL_OF_NEW, 5)) {
+		ok(errno == EOPNOTSUPP, "ACLs # SKIP %s has none", box.dir);
+		return;
+	}
+	ok(replace(&r, nothing) == 0 && stat(box.path, &st) == 0 &&
+	    (st.st_mode & 07777) == 0640 &&
+	    getxattr(box.path, ACL, is, sizeof(is)) < 0 && errno == ENODATA,
+	    "the directory's ACL for new files does not widen a file's mode");
+	must(set_acl(box.path, ACL, 1), ACL);
+	len = getxattr(box.path, ACL, was, sizeof(was));
+	ok(len > 0 && replace(&r, nothing) == 0 &&
+	    getxattr(box.path, ACL, is, sizeof(is)) == len &&
+	    memcmp(is, was, (size_t)len) == 0, "... and the file's own ACL is "
+	    "kept");
+	must(removexattr(box.dir, ACL_OF_NEW) == 0, ACL_OF_NEW);
+}
+
+int
+main(void)
+{
+	(void)snprintf(box.dir, sizeof(box.dir), "/tmp/t_dvm_replace.XXXXXX");
+	must(mkdtemp(box.dir) != NULL, box.dir);
+	(void)snprintf(box.path, sizeof(box.path), "%s/" NAME, box.dir);
+	box.dir_fd = open(box.dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	must(box.dir_fd >= 0, box.dir);
+	test_acl();
+	(void)unlink(box.path);
+	(void)close(box.dir_fd);
+	ok(rmdir(box.dir) == 0, "nothing else is left");
+	return tap_done();
+}
