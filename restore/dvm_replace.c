@@ -53,21 +53,28 @@ open_temp(struct dvm_replace *r)
 	return r->fd;
 }
 
-int
-dvm_replace_begin(struct dvm_replace *r, struct err *e)
+static int
+give_owner(const struct dvm_replace *r, struct err *e)
 {
 	struct stat st;
 
-	if (open_temp(r) < 0)
-		return err_set(e, ERR_SYS, errno, "cannot write in its "
-		    "directory");
 	if (fstat(r->fd, &st) == 0 && (st.st_uid == r->sent.st_uid ||
 	    fchown(r->fd, r->sent.st_uid, (gid_t)-1) == 0) &&
 	    (st.st_gid == r->sent.st_gid ||
 	    fchown(r->fd, (uid_t)-1, r->sent.st_gid) == 0))
 		return 0;
-	(void)err_set(e, ERR_SYS, errno, "cannot give a new version to its "
+	return err_set(e, ERR_SYS, errno, "cannot give a new version to its "
 	    "owner and group");
+}
+
+int
+dvm_replace_begin(struct dvm_replace *r, struct err *e)
+{
+	if (open_temp(r) < 0)
+		return err_set(e, ERR_SYS, errno, "cannot write in its "
+		    "directory");
+	if (give_owner(r, e) == 0)
+		return 0;
 	dvm_replace_drop(r);
 	return -1;
 }
@@ -80,7 +87,8 @@ is_sent(const struct dvm_replace *r, const char *name)
 
 	return fstatat(r->dir_fd, name, &now, AT_SYMLINK_NOFOLLOW) == 0 &&
 	    now.st_dev == was->st_dev && now.st_ino == was->st_ino &&
-	    now.st_size == was->st_size &&
+	    now.st_size == was->st_size && now.st_mode == was->st_mode &&
+	    now.st_uid == was->st_uid && now.st_gid == was->st_gid &&
 	    now.st_mtim.tv_sec == was->st_mtim.tv_sec &&
 	    now.st_mtim.tv_nsec == was->st_mtim.tv_nsec;
 }
@@ -203,12 +211,31 @@ put_in_place(struct dvm_replace *r)
 	return 1;
 }
 
+/* A chmod or chown since it was sent holds. */
+static int
+look_again(struct dvm_replace *r, int from_fd, struct err *e)
+{
+	struct stat now;
+
+	if (fstat(from_fd, &now) != 0)
+		return err_set(e, ERR_SYS, errno, "its mode and owner");
+	r->sent.st_mode = now.st_mode;
+	r->sent.st_uid = now.st_uid;
+	r->sent.st_gid = now.st_gid;
+	return give_owner(r, e);
+}
+
 int
 dvm_replace_commit(struct dvm_replace *r, int from_fd, const char *disposable,
     struct err *e)
 {
 	int rc;
 
+	if (look_again(r, from_fd, e) != 0) {
+		if (!keep_beside(r, disposable))
+			dvm_replace_drop(r);
+		return -1;
+	}
 	if (copy_attributes(from_fd, r->fd) != 0 ||
 	    fchmod(r->fd, r->sent.st_mode & 0777) != 0 || fsync(r->fd) != 0 ||
 	    (r->temp[0] == '\0' && link_temp(r) != 0))

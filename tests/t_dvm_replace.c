@@ -25,6 +25,37 @@ static struct {
 	int dir_fd;
 } box;
 
+static struct {
+	bool no_chown;
+	void (*before_exchange)(void);
+} calls;
+
+int __real_renameat2(int from_fd, const char *from, int to_fd,
+    const char *to, unsigned flags);
+int __real_fchown(int fd, uid_t uid, gid_t gid);
+int __wrap_renameat2(int from_fd, const char *from, int to_fd,
+    const char *to, unsigned flags);
+int __wrap_fchown(int fd, uid_t uid, gid_t gid);
+
+int
+__wrap_renameat2(int from_fd, const char *from, int to_fd, const char *to,
+    unsigned flags)
+{
+	void (*act)(void) = calls.before_exchange;
+
+	calls.before_exchange = NULL;
+	if (act != NULL)
+		act();
+	return __real_renameat2(from_fd, from, to_fd, to, flags);
+}
+
+int
+__wrap_fchown(int fd, uid_t uid, gid_t gid)
+{
+	errno = EPERM;
+	return calls.no_chown ? -1 : __real_fchown(fd, uid, gid);
+}
+
 static void
 must(bool holds, const char *what)
 {
@@ -109,6 +140,61 @@ test_acl(void)
 	must(removexattr(box.dir, ACL_OF_NEW) == 0, ACL_OF_NEW);
 }
 
+static void
+chmod_it(void)
+{
+	must(chmod(box.path, 0604) == 0, "chmod");
+}
+
+static void
+chown_it(void)
+{
+	must(chown(box.path, 1234, 4321) == 0, "chown");
+}
+
+/* Has the file this text, mode and owner? */
+static bool
+is(const char *name, const char *text, mode_t mode, uid_t uid)
+{
+	AUTO_FD fd = openat(box.dir_fd, name, O_RDONLY | O_CLOEXEC);
+	char data[8] = "";
+	struct stat st;
+
+	return fd >= 0 && read(fd, data, sizeof(data) - 1) >= 0 &&
+	    strcmp(data, text) == 0 && fstat(fd, &st) == 0 &&
+	    (st.st_mode & 07777) == mode && st.st_uid == uid;
+}
+
+static void
+test_mode_and_owner(void)
+{
+	struct dvm_replace r;
+
+	write_file("old", 0640);
+	ok(replace(&r, chmod_it) == 0 && is(NAME, "new", 0604, getuid()),
+	    "a mode that it got meanwhile is kept");
+	write_file("old", 0640);
+	calls.before_exchange = chmod_it;
+	ok(replace(&r, nothing) != 0 && is(NAME, "old", 0604, getuid()) &&
+	    is(r.beside, "new", 0640, getuid()), "... at the last moment, "
+	    "too: both are kept");
+	(void)unlinkat(box.dir_fd, r.beside, 0);
+	if (getuid() != 0) {
+		ok(true, "an owner # SKIP only root can give it another");
+		return;
+	}
+	ok(replace(&r, chown_it) == 0 && is(NAME, "new", 0604, 1234),
+	    "an owner that it got meanwhile is kept");
+	(void)unlink(box.path);
+	write_file("old", 0640);
+	calls.no_chown = true;
+	ok(replace(&r, chown_it) != 0 && is(NAME, "old", 0640, 1234) &&
+	    is(r.beside, "new", 0600, 0), "... and if it cannot be given, "
+	    "both versions are kept");
+	calls.no_chown = false;
+	(void)unlinkat(box.dir_fd, r.beside, 0);
+}
+
 int
 main(void)
 {
@@ -118,6 +204,7 @@ main(void)
 	box.dir_fd = open(box.dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	must(box.dir_fd >= 0, box.dir);
 	test_acl();
+	test_mode_and_owner();
 	(void)unlink(box.path);
 	(void)close(box.dir_fd);
 	ok(rmdir(box.dir) == 0, "nothing else is left");
