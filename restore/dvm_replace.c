@@ -211,6 +211,19 @@ put_in_place(struct dvm_replace *r)
 	return 1;
 }
 
+/* 1: the temp name is the new version's; 0: it is another file's, left there by
+ * an exchange that could not be undone; -1: nobody's, or not known. */
+static int
+is_temp_new(const struct dvm_replace *r)
+{
+	struct stat ours, named;
+
+	if (r->temp[0] == '\0' || fstat(r->fd, &ours) != 0 ||
+	    fstatat(r->dir_fd, r->temp, &named, AT_SYMLINK_NOFOLLOW) != 0)
+		return -1;
+	return ours.st_dev == named.st_dev && ours.st_ino == named.st_ino;
+}
+
 /* A chmod or chown since it was sent holds. */
 static int
 look_again(struct dvm_replace *r, int from_fd, struct err *e)
@@ -250,7 +263,9 @@ dvm_replace_commit(struct dvm_replace *r, int from_fd, const char *disposable,
 		(void)err_set(e, ERR_SYS, errno, "it cannot be replaced");
 	else
 		(void)err_set(e, ERR_BUSY, 0, "it changed meanwhile");
-	if (!keep_beside(r, disposable))
+	if (is_temp_new(r) == 0)
+		memcpy(r->old, r->temp, sizeof(r->old));
+	else if (!keep_beside(r, disposable))
 		dvm_replace_drop(r);
 	return -1;
 }
@@ -258,12 +273,7 @@ dvm_replace_commit(struct dvm_replace *r, int from_fd, const char *disposable,
 void
 dvm_replace_drop(struct dvm_replace *r)
 {
-	struct stat ours, named;
-
-	/* An exchange that failed half-way left another's file there. */
-	if (r->temp[0] != '\0' && fstat(r->fd, &ours) == 0 &&
-	    fstatat(r->dir_fd, r->temp, &named, AT_SYMLINK_NOFOLLOW) == 0 &&
-	    ours.st_dev == named.st_dev && ours.st_ino == named.st_ino)
+	if (is_temp_new(r) == 1)
 		(void)unlinkat(r->dir_fd, r->temp, 0);
 	r->temp[0] = '\0';
 	if (r->fd >= 0)

@@ -27,6 +27,7 @@ static struct {
 
 static struct {
 	bool no_chown;
+	unsigned exchanges_left;	/* until they fail */
 	void (*before_exchange)(void);
 } calls;
 
@@ -46,6 +47,9 @@ __wrap_renameat2(int from_fd, const char *from, int to_fd, const char *to,
 	calls.before_exchange = NULL;
 	if (act != NULL)
 		act();
+	errno = EIO;
+	if (flags == RENAME_EXCHANGE && calls.exchanges_left-- == 0)
+		return -1;
 	return __real_renameat2(from_fd, from, to_fd, to, flags);
 }
 
@@ -193,11 +197,36 @@ test_mode_and_owner(void)
 	    "both versions are kept");
 	calls.no_chown = false;
 	(void)unlinkat(box.dir_fd, r.beside, 0);
+	(void)unlink(box.path);
+}
+
+static void
+write_it(void)
+{
+	write_file("mine", 0640);
+}
+
+static void
+test_not_undone(void)
+{
+	struct dvm_replace r;
+
+	write_file("old", 0640);
+	calls.before_exchange = write_it;
+	calls.exchanges_left = 1;
+	ok(replace(&r, nothing) != 0 && r.beside[0] == '\0' &&
+	    is(NAME, "new", 0640, getuid()) &&
+	    is(r.old, "mine", 0640, getuid()), "an exchange that cannot be "
+	    "undone: the user's version is known as such");
+	(void)unlinkat(box.dir_fd, r.old, 0);
+	(void)unlinkat(box.dir_fd, r.beside, 0);
+	calls.exchanges_left = ~0u;
 }
 
 int
 main(void)
 {
+	calls.exchanges_left = ~0u;
 	(void)snprintf(box.dir, sizeof(box.dir), "/tmp/t_dvm_replace.XXXXXX");
 	must(mkdtemp(box.dir) != NULL, box.dir);
 	(void)snprintf(box.path, sizeof(box.path), "%s/" NAME, box.dir);
@@ -205,6 +234,7 @@ main(void)
 	must(box.dir_fd >= 0, box.dir);
 	test_acl();
 	test_mode_and_owner();
+	test_not_undone();
 	(void)unlink(box.path);
 	(void)close(box.dir_fd);
 	ok(rmdir(box.dir) == 0, "nothing else is left");
