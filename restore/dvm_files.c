@@ -181,31 +181,46 @@ take_back(struct dvm_files *files, struct dvm_file *f,
 	return 0;
 }
 
+/* For a terminal, too. */
+static const char *
+shown_name(const char *name, char text[NAME_MAX + 1])
+{
+	(void)snprintf(text, NAME_MAX + 1, "%s", name);
+	(void)dvm_text_clean((uint8_t *)text, strlen(text),
+	    dvm_text_is_utf8(), true);
+	return text;
+}
+
 /* All of a file has come, and it is in its place or will not be. */
 static void
 take_end(struct dvm_files *files, struct dvm_file *f,
     const struct chan_frame *untrusted_f, const char *disposable)
 {
 	char name[CHAN_NAME_MAX + 1], clean[NAME_MAX + 1];
+	const struct dvm_replace *r = &f->back.replace;
 	bool changed;
 	struct err e;
 
 	if (dvm_back_end(&f->back, chan_u64(untrusted_f->data),
 	    untrusted_f->data + 8, disposable, &e) == 0)
 		return;
-	(void)snprintf(clean, sizeof(clean), "%s", f->back.replace.beside);
-	changed = e.code == ERR_BUSY && clean[0] != '\0';
+	if (r->old[0] != '\0') {
+		(void)fprintf(stderr, "dvm: %s changed while it was replaced, "
+		    "and cannot be put back: your version is in %s beside "
+		    "it\n", shown(f, name), shown_name(r->old, clean));
+		files->status = STATUS_FAILED;
+		return;
+	}
+	changed = e.code == ERR_BUSY && r->beside[0] != '\0';
 	if (changed && files->status == 0)
 		files->status = STATUS_CHANGED;
 	if (!changed)
 		complain(files, f, e.msg);
-	if (clean[0] == '\0')
+	if (r->beside[0] == '\0')
 		return;
-	(void)dvm_text_clean((uint8_t *)clean, strlen(clean),
-	    dvm_text_is_utf8(), true);
 	(void)fprintf(stderr, "dvm: %s %sthe disposable's version is in %s "
 	    "beside it\n", shown(f, name), changed ? "changed meanwhile; " :
-	    "is kept; ", clean);
+	    "is kept; ", shown_name(r->beside, clean));
 }
 
 int

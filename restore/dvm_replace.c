@@ -53,21 +53,28 @@ open_temp(struct dvm_replace *r)
 	return r->fd;
 }
 
-int
-dvm_replace_begin(struct dvm_replace *r, struct err *e)
+static int
+give_owner(const struct dvm_replace *r, struct err *e)
 {
 	struct stat st;
 
-	if (open_temp(r) < 0)
-		return err_set(e, ERR_SYS, errno, "cannot write in its "
-		    "directory");
 	if (fstat(r->fd, &st) == 0 && (st.st_uid == r->sent.st_uid ||
 	    fchown(r->fd, r->sent.st_uid, (gid_t)-1) == 0) &&
 	    (st.st_gid == r->sent.st_gid ||
 	    fchown(r->fd, (uid_t)-1, r->sent.st_gid) == 0))
 		return 0;
-	(void)err_set(e, ERR_SYS, errno, "cannot give a new version to its "
+	return err_set(e, ERR_SYS, errno, "cannot give a new version to its "
 	    "owner and group");
+}
+
+int
+dvm_replace_begin(struct dvm_replace *r, struct err *e)
+{
+	if (open_temp(r) < 0)
+		return err_set(e, ERR_SYS, errno, "cannot write in its "
+		    "directory");
+	if (give_owner(r, e) == 0)
+		return 0;
 	dvm_replace_drop(r);
 	return -1;
 }
@@ -80,7 +87,8 @@ is_sent(const struct dvm_replace *r, const char *name)
 
 	return fstatat(r->dir_fd, name, &now, AT_SYMLINK_NOFOLLOW) == 0 &&
 	    now.st_dev == was->st_dev && now.st_ino == was->st_ino &&
-	    now.st_size == was->st_size &&
+	    now.st_size == was->st_size && now.st_mode == was->st_mode &&
+	    now.st_uid == was->st_uid && now.st_gid == was->st_gid &&
 	    now.st_mtim.tv_sec == was->st_mtim.tv_sec &&
 	    now.st_mtim.tv_nsec == was->st_mtim.tv_nsec;
 }
@@ -91,8 +99,9 @@ dvm_replace_is_same(const struct dvm_replace *r)
 	return is_sent(r, r->base);
 }
 
-/* As far as the user may: ACLs, labels, what he has put there. */
-static void
+/* As far as the user may: ACLs, labels, what he has put there.  -1, with errno:
+ * others could read it. */
+static int
 copy_attributes(int from_fd, int to_fd)
 {
 	AUTO_FREE char *names = malloc(XATTR_BYTES);
@@ -101,6 +110,10 @@ copy_attributes(int from_fd, int to_fd)
 	    flistxattr(from_fd, names, XATTR_BYTES);
 	ssize_t size;
 
+	/* It is the directory's, for new files. */
+	if (fremovexattr(to_fd, "system.posix_acl_access") != 0 &&
+	    errno != ENODATA && errno != EOPNOTSUPP)
+		return -1;
 	for (ssize_t i = 0; i < len; i += (ssize_t)strlen(names + i) + 1) {
 		/* The content's rights and signatures are not the new one's. */
 		if (strcmp(names + i, "security.capability") == 0 ||
@@ -112,6 +125,7 @@ copy_attributes(int from_fd, int to_fd)
 			(void)fsetxattr(to_fd, names + i, value,
 			    (size_t)size, 0);
 	}
+	return 0;
 }
 
 static int
@@ -197,14 +211,46 @@ put_in_place(struct dvm_replace *r)
 	return 1;
 }
 
+/* 1: the temp name is the new version's; 0: it is another file's, left there by
+ * an exchange that could not be undone; -1: nobody's, or not known. */
+static int
+is_temp_new(const struct dvm_replace *r)
+{
+	struct stat ours, named;
+
+	if (r->temp[0] == '\0' || fstat(r->fd, &ours) != 0 ||
+	    fstatat(r->dir_fd, r->temp, &named, AT_SYMLINK_NOFOLLOW) != 0)
+		return -1;
+	return ours.st_dev == named.st_dev && ours.st_ino == named.st_ino;
+}
+
+/* A chmod or chown since it was sent holds. */
+static int
+look_again(struct dvm_replace *r, int from_fd, struct err *e)
+{
+	struct stat now;
+
+	if (fstat(from_fd, &now) != 0)
+		return err_set(e, ERR_SYS, errno, "its mode and owner");
+	r->sent.st_mode = now.st_mode;
+	r->sent.st_uid = now.st_uid;
+	r->sent.st_gid = now.st_gid;
+	return give_owner(r, e);
+}
+
 int
 dvm_replace_commit(struct dvm_replace *r, int from_fd, const char *disposable,
     struct err *e)
 {
 	int rc;
 
-	copy_attributes(from_fd, r->fd);
-	if (fchmod(r->fd, r->sent.st_mode & 0777) != 0 || fsync(r->fd) != 0 ||
+	if (look_again(r, from_fd, e) != 0) {
+		if (!keep_beside(r, disposable))
+			dvm_replace_drop(r);
+		return -1;
+	}
+	if (copy_attributes(from_fd, r->fd) != 0 ||
+	    fchmod(r->fd, r->sent.st_mode & 0777) != 0 || fsync(r->fd) != 0 ||
 	    (r->temp[0] == '\0' && link_temp(r) != 0))
 		return err_set(e, ERR_SYS, errno, "its new version cannot be "
 		    "written");
@@ -217,7 +263,9 @@ dvm_replace_commit(struct dvm_replace *r, int from_fd, const char *disposable,
 		(void)err_set(e, ERR_SYS, errno, "it cannot be replaced");
 	else
 		(void)err_set(e, ERR_BUSY, 0, "it changed meanwhile");
-	if (!keep_beside(r, disposable))
+	if (is_temp_new(r) == 0)
+		memcpy(r->old, r->temp, sizeof(r->old));
+	else if (!keep_beside(r, disposable))
 		dvm_replace_drop(r);
 	return -1;
 }
@@ -225,12 +273,7 @@ dvm_replace_commit(struct dvm_replace *r, int from_fd, const char *disposable,
 void
 dvm_replace_drop(struct dvm_replace *r)
 {
-	struct stat ours, named;
-
-	/* An exchange that failed half-way left another's file there. */
-	if (r->temp[0] != '\0' && fstat(r->fd, &ours) == 0 &&
-	    fstatat(r->dir_fd, r->temp, &named, AT_SYMLINK_NOFOLLOW) == 0 &&
-	    ours.st_dev == named.st_dev && ours.st_ino == named.st_ino)
+	if (is_temp_new(r) == 1)
 		(void)unlinkat(r->dir_fd, r->temp, 0);
 	r->temp[0] = '\0';
 	if (r->fd >= 0)

@@ -11,6 +11,8 @@
 #include "dvm_signals.h"
 
 #define AGAIN_NS (2 * CLOCK_SECOND)
+/* timeout(1) signals its child and then their group: that is asking once. */
+#define ONCE_NS (100 * CLOCK_MS)
 
 static void
 add(sigset_t *set, int nr)
@@ -68,7 +70,7 @@ dvm_signals_go_on(struct dvm_signals *s, bool tty)
 
 /* Not one of the program's: the user wants his terminal. */
 static void
-stop(struct dvm_tty *tty)
+stop(struct dvm_signals *s, struct dvm_tty *tty)
 {
 	bool was_raw = tty->is_raw;
 	struct err e;
@@ -77,14 +79,17 @@ stop(struct dvm_tty *tty)
 	(void)raise(SIGSTOP);
 	if (was_raw)
 		(void)dvm_tty_raw(tty, &e);
+	/* Its size may have changed, which others were told. */
+	s->for_program |= UINT64_C(1) << SIGWINCH;
 }
 
 static bool
 ends_us(struct dvm_signals *s, bool started, int nr)
 {
-	uint64_t now = clock_now_ns();
-	bool asks = nr == SIGINT || nr == SIGTERM;
-	bool again = asks && s->asked_ns != 0 && now - s->asked_ns < AGAIN_NS;
+	uint64_t now = clock_now_ns(), ago = now - s->asked_ns;
+	bool asks = (nr == SIGINT || nr == SIGTERM) &&
+	    (s->asked_ns == 0 || ago >= ONCE_NS);
+	bool again = asks && s->asked_ns != 0 && ago < AGAIN_NS;
 
 	if (asks)
 		s->asked_ns = now;
@@ -102,7 +107,7 @@ dvm_signals_take(struct dvm_signals *s, bool started, struct dvm_tty *tty)
 	while (read(s->fd, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
 		nr = (int)info.ssi_signo;
 		if (nr == SIGTSTP)
-			stop(tty);
+			stop(s, tty);
 		else if (ends_us(s, started, nr))
 			return nr;
 		else

@@ -28,7 +28,7 @@ void dvm_signals_go_on(struct dvm_signals *s, bool tty);
 
 /* Takes what has come.  0, or the signal that is to end dvm: one that comes
  * before the program is `started`; with the terminal, where keys make none;
- * the second SIGINT or SIGTERM within 2 s. */
+ * the second SIGINT or SIGTERM within 2 s, but not within the first 100 ms. */
 int dvm_signals_take(struct dvm_signals *s, bool started,
     struct dvm_tty *tty);
 

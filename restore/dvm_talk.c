@@ -140,6 +140,8 @@ take_end(struct dvm_talk *t, const struct chan_frame *f, struct err *e)
 
 	if (f->type == CHAN_FAILED) {
 		chan_get_text(f, text);
+		if (t->p->files != NULL && t->chan.in.started)
+			(void)dvm_files_finish(t->p->files, false);
 		finish(t, (int)status);
 		return err_set(e, ERR_SYS, 0, "%s", text);
 	}
@@ -215,6 +217,9 @@ write_out(struct dvm_talk *t, struct err *e)
 {
 	(void)dvm_stdout_write(&t->out[1]);
 	if (dvm_stdout_write(&t->out[0]) == 0)
+		return 0;
+	/* What is opened is the point, and files are to come back. */
+	if (t->p->kind == CHAN_OPEN || t->p->kind == CHAN_URL)
 		return 0;
 	t->cut = true;
 	if (errno == EPIPE) {

@@ -25,8 +25,12 @@ dvm_tty_raw(struct dvm_tty *t, struct err *e)
 void
 dvm_tty_restore(struct dvm_tty *t)
 {
-	if (t->is_raw)
+	if (t->is_raw) {
+		/* Keys meant for the guest, answers to what it asked the
+		 * terminal: a shell would take them as commands. */
+		(void)tcflush(t->fd, TCIFLUSH);
 		(void)tcsetattr(t->fd, TCSANOW, &t->before);
+	}
 	t->is_raw = false;
 }
 

@@ -20,7 +20,7 @@ struct dvm_tty {
 /* Every key goes to the program.  dvm_tty_restore() before exit. */
 int dvm_tty_raw(struct dvm_tty *t, struct err *e);
 
-/* As it was.  May be called again. */
+/* As it was; what was typed and not read is dropped.  May be called again. */
 void dvm_tty_restore(struct dvm_tty *t);
 
 /* 24 rows of 80 if it does not know. */

@@ -31,7 +31,7 @@ NEW = random.Random(2).randbytes(SIZE)
 # END and EXIT.
 LENGTH = 2 * 8 + 17 + SIZE + 32 * 8 + 48 + 12
 BEFORE_END = LENGTH - 48 - 12
-CALLS = 26
+CALLS = 29
 
 
 def to_guest(guest, data):

@@ -12,8 +12,8 @@ import subprocess
 import time
 
 from it_lib import main, ok, wait_until
-from it_play import (BACK, BROKEN, CHANGED, DATA, END, FILE_0, GONE, Play,
-                     PUT, START, TOO_LARGE, UNCHANGED)
+from it_play import (BACK, BROKEN, CHANGED, DATA, END, FAILED, FILE_0, GONE,
+                     HELLO, Play, PUT, START, TOO_LARGE, UNCHANGED)
 
 USER = 65534
 LOST = b"is as it was"
@@ -95,7 +95,7 @@ def edits(build):
     p = f.play.start("open", one)
     time.sleep(0.5)
     p.terminate()
-    time.sleep(0.1)
+    time.sleep(0.5)
     p.terminate()
     ok(p.wait(60) == 143 and LOST in p.stderr.read() and
        f.read("report.txt") == b"A B c\nx\n", "interrupted: as it was")
@@ -104,6 +104,25 @@ def edits(build):
     ok(r.returncode == 0 and f.play.requests[-1].template == "t" and
        f.play.requests[-1].value[0] == 9, "of another template, for a time")
     ok(f.names() == ["report.txt"], "nothing else is left: %s" % f.names())
+    f.remove()
+
+
+def nobody_reads(build):
+    """Standard output is not what dvm open is for."""
+    f = Files(build)
+    f.rule("echo chatter; sleep 0.5; yes | head -c 1000000;"
+           "sed -i s/b/B/ \"$1\"")
+    for what in ("a pipe that nobody reads", "a full disk"):
+        one = f.write("one", b"a b\n")
+        with open("/dev/full", "wb") as full:
+            p = f.play.start("open", one, stdout=full if what ==
+                             "a full disk" else subprocess.PIPE)
+        if p.stdout is not None:
+            p.stdout.close()
+        err = p.stderr.read()
+        ok((p.wait(60), err, f.read("one")) == (0, b"", b"a B\n"),
+           "output to %s: the file comes back: %s" % (what, err))
+        p.stderr.close()
     f.remove()
 
 
@@ -400,6 +419,43 @@ def spoilt(build):
     f.remove()
 
 
+def dies(build):
+    """The courier says why there is no agent any more, with FAILED."""
+    f = Files(build)
+    paths = [f.write(name, b"old\n") for name in ("a", "b", "c")]
+
+    def agent(frames):
+        frames.greet()
+        for frame in (back(CHANGED, 4), (DATA, FILE_0, b"new\n"),
+                      end(b"new\n"), back(CHANGED, 4, FILE_0 + 1),
+                      (DATA, FILE_0 + 1, b"ne")):
+            frames.send(*frame)
+        frames.send(FAILED, 0, struct.pack("<I", 125) + b"it is gone")
+        frames.take_until(0)
+
+    f.play.agent = agent
+    r = f.open(*paths, cwd=f.dir)
+    ok(r.returncode == 125 and b"disp0042: it is gone" in r.stderr and
+       b"a is as it was" not in r.stderr and
+       b"b is as it was: its new version did not come" in r.stderr and
+       b"c is as it was: nothing has come back" in r.stderr and
+       [f.read(n) for n in f.names()] == [b"new\n", b"old\n", b"old\n"],
+       "it dies while files come back, and of each is said: %s" % said(r))
+
+    def before(frames):
+        frames.send(HELLO, 0, struct.pack("<I", 1))
+        frames.take_until(START)
+        frames.send(FAILED, 0, struct.pack("<I", 127) + b"no such program")
+        frames.take_until(0)
+
+    f.play.agent = before
+    r = f.open(*paths, cwd=f.dir)
+    ok((r.returncode, r.stderr) ==
+       (127, b"dvm: disp0042: no such program\n"),
+       "before it has started no file could have changed: %s" % said(r))
+    f.remove()
+
+
 def growing(build):
     """The user's file changes while it is sent."""
     f = Files(build)
@@ -416,5 +472,5 @@ def growing(build):
 
 
 if __name__ == "__main__":
-    main(edits, several, kept, changed_meanwhile, refused, strange_names,
-         urls, agents, spoilt, growing)
+    main(edits, nobody_reads, several, kept, changed_meanwhile, refused,
+         strange_names, urls, agents, spoilt, dies, growing)

@@ -18,7 +18,7 @@ import time
 
 from it_lib import ATTACH, RUN, Service, main, ok, wait_until
 from it_play import (CREDIT, DATA, EOF, FAILED, HELLO, Play, STARTED, STDERR,
-                     STDOUT)
+                     STDOUT, WINSIZE)
 
 BIG = 20 << 20
 
@@ -193,6 +193,14 @@ def signals(build):
     ok(first_line(p) == b"usr\n", "SIGUSR1 is the program's")
     p.send_signal(signal.SIGINT)
     ok(p.stdout.read() == b"int\n" and p.wait(60) == 3, "SIGINT too")
+    p = play.start("run", "t", "--", "sh", "-c",
+                   "trap 'echo int' INT; trap 'echo term; exit 3' TERM;"
+                   "echo up; while :; do sleep 0.05; done")
+    first_line(p)
+    p.send_signal(signal.SIGINT)
+    p.send_signal(signal.SIGTERM)
+    ok(p.stdout.read() == b"int\nterm\n" and p.wait(60) == 3,
+       "two at once, as timeout(1) sends them, are no second one")
     for nr in (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
         p = play.start("run", "t", "--", "sh", "-c",
                        "ulimit -c 0; echo up; exec sleep 99")
@@ -212,7 +220,7 @@ def signals(build):
     ok(play.is_idle(), "... and all in the guest")
     play.agent = lambda frames: frames.take_until(0)    # it says nothing
     p = play.start("run", "t", "--", "true")
-    wait_until(lambda: len(play.requests) == 6)
+    wait_until(lambda: len(play.requests) == 7)
     time.sleep(0.3)
     p.send_signal(signal.SIGINT)
     ok(p.wait(60) == 128 + signal.SIGINT, "before it has started, the first")
@@ -253,6 +261,11 @@ class Terminal:
     def is_raw(self):
         return not termios.tcgetattr(self.theirs)[3] & termios.ICANON
 
+    def unread(self):
+        """How many bytes were typed and not read."""
+        n = fcntl.ioctl(self.theirs, termios.FIONREAD, bytes(4))
+        return struct.unpack("I", n)[0]
+
     def end(self):
         """The exit status; None if the terminal is not as it was."""
         status = self.p.wait(60)
@@ -260,6 +273,47 @@ class Terminal:
         os.close(self.fd)
         os.close(self.theirs)
         return status if restored else None
+
+
+def is_stopped(p):
+    return wait_until(lambda: os.waitid(
+        os.P_PID, p.pid, os.WSTOPPED | os.WNOHANG | os.WNOWAIT))
+
+
+def typed_at_the_end(play):
+    """What dvm has not read is not the next program's."""
+    t = Terminal(play, "run", "-t", "t", "--", "sh", "-c",
+                 "echo up; sleep 99")
+    t.sees(b"up")
+    t.p.send_signal(signal.SIGSTOP)
+    is_stopped(t.p)
+    t.type(b"for the guest\r")
+    arrived = wait_until(lambda: t.unread() == 14)
+    t.p.send_signal(signal.SIGTERM)
+    t.p.send_signal(signal.SIGCONT)
+    status = t.p.wait(60)
+    ok(arrived and t.unread() == 0 and t.end() == status == 128 + 15,
+       "-t: what is unread at the end is dropped")
+
+
+def resized_while_stopped(play):
+    """Only the foreground's programs are told by the kernel."""
+    def agent(frames):
+        frames.greet()
+        frames.take_until(WINSIZE)
+        frames.exit(3)
+
+    play.agent = agent
+    t = Terminal(play, "run", "-t", "t", "--", "x")
+    wait_until(t.is_raw)
+    t.p.send_signal(signal.SIGTSTP)
+    is_stopped(t.p)
+    t.p.send_signal(signal.SIGCONT)
+    ok(wait_until(lambda: t.p.poll() is not None, 10) and t.p.poll() == 3,
+       "after a stop the terminal's size is told")
+    t.p.kill()
+    t.end()
+    play.agent = None
 
 
 def terminal(build):
@@ -292,13 +346,13 @@ def terminal(build):
                  "echo up; read x; echo \"got $x\"")
     t.sees(b"up")
     t.p.send_signal(signal.SIGTSTP)
-    stopped = wait_until(lambda: os.waitid(
-        os.P_PID, t.p.pid, os.WSTOPPED | os.WNOHANG | os.WNOWAIT))
-    ok(stopped and not t.is_raw(), "SIGTSTP: stopped, with its terminal back")
+    ok(is_stopped(t.p) and not t.is_raw(), "SIGTSTP: stopped, with its terminal back")
     t.p.send_signal(signal.SIGCONT)
     ok(wait_until(t.is_raw), "... and it goes on")
     t.type(b"x\n")
     ok(t.sees(b"got x") and t.end() == 0, "... to its end")
+    typed_at_the_end(play)
+    resized_while_stopped(play)
     t = Terminal(play, "run", "t", "--", "printf",
                  r"\033]0;x\007 \t\302\233 gr\303\274n \303 \377\342\202\254\r\n")
     ok(t.sees(b"?]0;x? \t?? gr\xc3\xbcn ? ?\xe2\x82\xac\r\r\n"),
