@@ -8,7 +8,6 @@ import hashlib
 import os
 import struct
 import subprocess
-import time
 
 from it_lib import main, ok, wait_until
 from it_play import (BACK, BROKEN, CHANGED, DATA, END, FILE_0, GONE, Play,
@@ -90,12 +89,11 @@ def edits(build):
     ok(r.returncode == 0 and b"was removed in the disposable" in r.stderr and
        f.read("report.txt") == b"A B c\nx\n", "what was removed there is kept "
        "here")
-    f.rule("trap '' TERM; sleep 99")
+    f.rule("trap '' TERM; echo up; sleep 99")
     p = f.play.start("open", one)
-    time.sleep(0.5)
-    p.terminate()
-    time.sleep(0.1)
-    p.terminate()
+    p.stdout.readline()
+    # The first is the program's; two that come at once are one.
+    wait_until(lambda: p.poll() is not None or p.terminate(), pause=0.3)
     ok(p.wait(60) == 143 and LOST in p.stderr.read() and
        f.read("report.txt") == b"A B c\nx\n", "interrupted: as it was")
     f.rule("true")
