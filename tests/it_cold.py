@@ -314,7 +314,7 @@ def places(build):
     began = time.monotonic()
     c, m, said = run(service, b"u")
     took = time.monotonic() - began
-    ok(m.type == RUNNING and m.value[COLD] == 0 and took < 2,
+    ok(m.type == RUNNING and m.value[COLD] == 0 and took < 20,
        "two boot, two wait, and another's launch takes %.2f s" % took)
     c.close()
     wait_until(lambda: not [line for line in domains(service) if
