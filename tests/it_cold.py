@@ -458,7 +458,7 @@ def kill_core(build):
     for lane in lanes:
         lane.start()
     for lane in lanes:
-        lane.join(300)
+        lane.join(900)
     tried = sum(lane.tried for lane in lanes)
     lost = [nr for lane in lanes for nr in lane.lost]
     ok(tried > 100 and not lost and not any(x.is_alive() for x in lanes),
