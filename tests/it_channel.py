@@ -16,6 +16,10 @@ from it_lib import (ATTACH, ENDED, FAILED, Message, RUN, RUNNING,
 COURIER_UID = 1879048192
 IDLE = 4
 LINGER_S = 10                   # of the courier
+# Seconds; a launch that takes 2 no longer goes first.
+FIRST = 1.9
+# The machine may be busy.
+TRIES = 10
 
 
 def test_programs(service):
@@ -73,7 +77,7 @@ def test_many(service):
     ok(wait_until(lambda: len(service.couriers()) == IDLE),
        "their couriers are gone: %d wait" % len(service.couriers()))
     ok(wait_until(lambda: service.findings() is None), "the check is clean")
-    ok(wait_until(lambda: nr_files(service.parent.pid) == files),
+    ok(wait_until(lambda: nr_files(service.parent.pid) <= files),
        "and the parent has %d descriptors, %d before" %
        (nr_files(service.parent.pid), files))
 
@@ -106,8 +110,11 @@ def attach(service, running):
         client = service.client()
     except OSError:
         return None
-    client.send(Message(ATTACH, launch_id=running.launch_id))
-    m = client.receive()
+    try:
+        client.send(Message(ATTACH, launch_id=running.launch_id))
+        m = client.receive()
+    except OSError:
+        m = None
     if m is not None and m.type == RUNNING:
         return client
     client.close()
@@ -249,7 +256,7 @@ def test_hostile(service):
     """What the guest says is checked by the courier too."""
     with Channel(service) as c:
         c.start("yes")
-        time.sleep(0.5)
+        c.output(1 << 20)
         busy = [p for p in service.couriers() if uid_of(p) >= COURIER_UID]
         with open("/proc/%d/statm" % busy[0], encoding="ascii") as f:
             before = int(f.read().split()[1])
@@ -268,25 +275,42 @@ def cpu_of(pid):
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
+def is_building(service):
+    return any(m.state == STATE_BUILDING for m in service.records())
+
+
+def beside_launch(service, c, courier):
+    """Seconds beside a launch, and what the courier has used of them; None if
+    by then the launch may no longer have gone first."""
+    with service.client() as other:
+        asked = time.monotonic()
+        other.send(Message(RUN, template=b"t"))
+        if not wait_until(lambda: is_building(service), FIRST):
+            return None
+        begin, before = time.monotonic(), cpu_of(courier)
+        while time.monotonic() < begin + 0.5:
+            c.next()
+        used, now = cpu_of(courier) - before, time.monotonic()
+        return (now - begin, used) if now < asked + FIRST else None
+
+
 def test_launch_goes_first(build):
     """While something is launched a guest gets a sixteenth of a CPU."""
     set_agent(build)
-    service = Service(build, "--answer-ms", "1500")
+    service = Service(build, "--answer-ms", "2500")
     service.start()
-    with Channel(service) as c, service.client() as other:
+    with Channel(service) as c:
         c.start("yes")
         c.output(1 << 20)
         busy = [p for p in service.couriers() if uid_of(p) >= COURIER_UID]
-        other.send(Message(RUN, template=b"t"))
-        ok(wait_until(lambda: any(m.state == STATE_BUILDING
-                                  for m in service.records())),
-           "a launch is under way")
-        begin, before = time.monotonic(), cpu_of(busy[0])
-        while time.monotonic() < begin + 1:
-            c.next()
-        passed, used = time.monotonic() - begin, cpu_of(busy[0]) - before
+        for _ in range(TRIES):
+            measured = beside_launch(service, c, busy[0])
+            if measured is not None:
+                break
+            wait_until(lambda: len(service.records()) == 1)
+        passed, used = measured or (0, 0)
         ok(used < passed / 8, "a guest that says much gets %.2f of %.2f s "
-           "beside it" % (used, passed))
+           "beside a launch" % (used, passed))
         ok(len(c.output(8 << 20)) >= 8 << 20, "and goes on after it")
 
 

@@ -314,7 +314,7 @@ def places(build):
     began = time.monotonic()
     c, m, said = run(service, b"u")
     took = time.monotonic() - began
-    ok(m.type == RUNNING and m.value[COLD] == 0 and took < 2,
+    ok(m.type == RUNNING and m.value[COLD] == 0 and took < 20,
        "two boot, two wait, and another's launch takes %.2f s" % took)
     c.close()
     wait_until(lambda: not [line for line in domains(service) if
@@ -458,7 +458,7 @@ def kill_core(build):
     for lane in lanes:
         lane.start()
     for lane in lanes:
-        lane.join(300)
+        lane.join(900)
     tried = sum(lane.tried for lane in lanes)
     lost = [nr for lane in lanes for nr in lane.lost]
     ok(tried > 100 and not lost and not any(x.is_alive() for x in lanes),

@@ -226,7 +226,7 @@ def file_cut_kill(build):
     for lane in lanes:
         lane.start()
     for lane in lanes:
-        lane.join(500)
+        lane.join(1500)
     print("# %.0f s; %s" % (time.monotonic() - began, ", ".join(
         "%s killed, %s: %d" % (*k, n) for k, n in
         sorted(plan.results.items()))))

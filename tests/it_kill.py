@@ -54,6 +54,15 @@ def launch_and_destroy(service):
         return False
 
 
+def age(pid):
+    """Lower for who began earlier; a pid may be used again."""
+    try:
+        with open("/proc/%d/stat" % pid, encoding="ascii") as f:
+            return int(f.read().rsplit(")", 1)[1].split()[19]), pid
+    except OSError:
+        return float("inf"), pid        # it has just gone
+
+
 def count_calls(service, role, nr):
     """kill_at, which counts."""
     pids = service.roles()
@@ -61,7 +70,7 @@ def count_calls(service, role, nr):
     if role == "courier":
         # The first that waits has the next job.
         wait_until(lambda: len(service.couriers()) >= 4)
-        pid = min(service.couriers())
+        pid = min(service.couriers(), key=age)
     else:
         pid = pids["core" if role == "parent" else role]
     tool = subprocess.Popen(
@@ -239,7 +248,7 @@ def kill_native(build):
     for lane in lanes:
         lane.start()
     for lane in lanes:
-        lane.join(600)
+        lane.join(1500)
     print("# killed at: %s" % ", ".join("%s %d" % c for c in
                                         sorted(plan.calls.items())))
     nr = sum(plan.tried.values())

@@ -213,7 +213,7 @@ def signals(build):
     p.send_signal(signal.SIGINT)
     time.sleep(0.5)
     ok(p.poll() is None, "a program may ignore one")
-    p.send_signal(signal.SIGTERM)
+    wait_until(lambda: p.poll() is not None or p.terminate(), pause=0.3)
     ok(p.wait(60) == 128 + signal.SIGTERM and
        p.stderr.read() == b"dvm: disp0042: interrupted\n",
        "the second within 2 s ends dvm")
@@ -472,9 +472,18 @@ def agents(build):
     for hostile in (garbage, promises, strange_stream, unasked_file,
                     credits_much, lies):
         plays(hostile, 125, b"dvm: disp0042: its agent: ")
+    def let_go():
+        """Of the disposable: dvm has seen what its agent does."""
+        try:
+            return (len(play.held) > nr and play.held[nr].recv(
+                1, socket.MSG_PEEK | socket.MSG_DONTWAIT) == b"")
+        except BlockingIOError:
+            return False
+
     play.agent = floods
+    nr = len(play.held)
     p = play.start("run", "t", "--", "x")
-    time.sleep(1)
+    wait_until(let_go, 60)
     out, text = p.communicate()
     ok(p.returncode == 125 and len(out) < 25 * 32768 and
        text.startswith(b"dvm: disp0042: its agent: a frame of type 2"),

@@ -119,6 +119,7 @@ client_hello(const struct chan_io *io)
 	client.status = 0;
 	client.text[0] = client.why[0] = client.err[0] = '\0';
 	client.out_len = client.err_len = 0;
+	client.file[0].len = client.file[1].len = 0;
 	for (int i = 0; i < 2; i++)
 		client.file[i].is_back = client.file[i].complete = false;
 	client_must(chan_send_hello(&client.chan, &e), &e);
@@ -291,6 +292,16 @@ client_wait(unsigned ms)
 
 	while (!client_over() && clock_now_ns() < end)
 		client_turn(ms < 50 ? ms : 50);
+}
+
+/* Until so many bytes have come, of what this counts. */
+static inline void
+client_wait_len(const size_t *len, size_t nr)
+{
+	uint64_t end = clock_now_ns() + CLIENT_LIMIT_MS * CLOCK_MS;
+
+	while (!client_over() && *len < nr && clock_now_ns() < end)
+		client_turn(50);
 }
 
 /* A command's exit status. */

@@ -22,8 +22,11 @@ does(const char *name, const char *expected, bool file)
 	} else {
 		client_start(CHAN_PROGRAM, 0, words, len, 0, 0);
 	}
-	client_wait(strcmp(expected, "endless") == 0 ? 150 :
-	    strcmp(name, "back-10g") == 0 ? 500 : CLIENT_LIMIT_MS);
+	if (strcmp(name, "back-10g") == 0)
+		client_wait_len(&client.file[0].len, CHAN_WINDOW + 1);
+	else
+		client_wait(strcmp(expected, "endless") == 0 ? 150 :
+		    CLIENT_LIMIT_MS);
 	if (client_end() < 0)
 		return false;
 	if (strcmp(expected, "broken") == 0)

@@ -130,10 +130,14 @@ test_stalled(void)
 {
 	client.stalled = true;
 	client_begin();
-	CLIENT_SH("yes & p=$!; echo beside >&2; sleep 0.2; kill $p; exit 3");
-	while (!client_over() && client.err_len == 0)
-		client_turn(50);
-	client_wait(400);
+	CLIENT_SH("head -c 1000000 /dev/zero & read x; echo beside >&2; wait; "
+	    "exit 3");
+	client_wait_len(&client.out_len, CHAN_WINDOW);
+	client.in = (const uint8_t *)"now\n";
+	client.in_len = 4;
+	client_wait_len(&client.err_len, 7);
+	/* No more comes. */
+	client_wait(200);
 	ok(strncmp(client.err, "beside\n", 7) == 0 &&
 	    client.out_len == CHAN_WINDOW && !client_over(), "stderr flows "
 	    "while stdout stands, after one window");

@@ -31,8 +31,8 @@ AGENT = "data/dvm-agent"
 
 
 class Xenstore:
-    """Just enough of the wire protocol to read and to wait for a node."""
-    WATCH, READ, UNWATCH, WATCH_EVENT, ERROR = 4, 2, 5, 15, 16
+    """Just enough of the wire protocol to read, write and wait for a node."""
+    WATCH, READ, UNWATCH, WRITE, WATCH_EVENT, ERROR = 4, 2, 5, 11, 15, 16
 
     def __init__(self):
         self.s = socket.socket(socket.AF_UNIX)
@@ -67,6 +67,9 @@ class Xenstore:
     def read(self, path):
         value = self.call(self.READ, path.encode() + b"\0")
         return None if value is None else value.decode()
+
+    def write(self, path, value):
+        return self.call(self.WRITE, path.encode() + b"\0" + value.encode())
 
     def wait(self, path, want, timeout):
         """Until the node has the value; the time then, on perf_counter, or

@@ -63,9 +63,11 @@ world >$out.before
 lost=0
 i=0
 while [ $i -lt "$number" ]; do
-	# In the middle of nowhere within the i-th part of the run.
+	# In the middle of nowhere within the i-th part of the run, but for its
+	# end: between the commit and the exit the new generation is current.
 	delay=$(awk -v seed="$seed" -v i=$i -v n="$number" -v t=$took 'BEGIN {
-		srand(seed + i); printf "%.3f", t * (i + rand()) / n / 1000 }')
+		srand(seed + i)
+		printf "%.3f", t * (i + rand()) / n * 0.95 / 1000 }')
 	signal=TERM
 	[ $((i % 2)) -eq 0 ] || signal=KILL
 	dvm-prepare --force --keep 0 /guests/tiny.cfg >$out 2>&1 &

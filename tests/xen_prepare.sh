@@ -109,7 +109,13 @@ ok $? "a missing configuration is an error that names it"
 gen=$(current tiny)
 dvm-prepare --force --settle-timeout 400 /guests/tiny.cfg >$out.1 2>&1 &
 first=$!
-sleep 2
+# It is at it when its domain is there.
+tries=300
+until xl list 2>/dev/null | grep -q -e -prepare; do
+	tries=$((tries - 1))
+	[ $tries -gt 0 ] && kill -0 $first 2>/dev/null || break
+	sleep 0.2
+done
 prepare 5 --force /guests/tiny.cfg && says "already"
 ok $? "a second preparation at once is busy"
 kill -TERM $first

@@ -232,13 +232,18 @@ def test_users():
     said = check()
     ok(said.returncode == 0, "the invariants hold: " +
        said.stdout.strip().splitlines()[-1])
-    ok(not left(before), f"nothing is left: {sorted(left(before))[:4]}")
+    ok(until(lambda: not left(before), 30),
+       f"nothing is left: {sorted(left(before))[:4]}")
     held = subprocess.Popen(["dvm", "run", "-q", "tiny"])
     until(lambda: [x for x in listed() if x["state"] == "running"])
     ok(service.stop() == 0 and held.wait(60) != 0,
        "SIGTERM ends the service and what runs")
-    rest = left(before) | {x for x in world() if "dvm-g-" in x}
-    ok(not rest, f"and leaves nothing, no base either: {sorted(rest)[:4]}")
+
+    def rest():
+        return left(before) | {x for x in world() if "dvm-g-" in x}
+
+    ok(until(lambda: not rest(), 30),
+       f"and leaves nothing, no base either: {sorted(rest())[:4]}")
 
 
 def test_requests(number, seed):
@@ -417,7 +422,7 @@ def test_hang():
         time.sleep(2)
         start = time.monotonic()
         done = dvm("ls")
-        ok(done.returncode == 0 and time.monotonic() - start < 2,
+        ok(done.returncode == 0 and time.monotonic() - start < 10,
            "with a hung xenstored dvm ls answers")
         said = busy.communicate(timeout=150)[1]
         ok(busy.returncode not in (0, None) and "xenstore" in said,

@@ -89,7 +89,7 @@ trap 'systemctl stop dvm-restored.socket dvm-restored' EXIT
 mark
 does systemctl daemon-reload && does systemctl enable --now dvm-restored.socket dvm-restored
 ok $? "systemctl enable --now"
-systemctl is-active $units >$out && does timeout 2 dvm ls
+systemctl is-active $units >$out && does timeout 20 dvm ls
 ok $? "returns when the service is ready"
 may dvm-front "$(id -u dvm-front)" 0000000000000000
 ok $? "front is a user of its own and can nothing"
@@ -170,7 +170,7 @@ ok $? "systemctl restart"
 gone "$name" && ! wait $kept && does alice dvm ls &&
     grep -q 'no disposables' $out
 ok $? "has ended what ran, and its user's dvm"
-wait_for 5 is_another dvm-couriers "$pid"
+wait_for 60 is_another dvm-couriers "$pid"
 ok $? "and couriers are others too"
 keep dvm run tiny
 does systemctl stop dvm-restored.socket dvm-restored
@@ -179,13 +179,13 @@ gone "$name" && ! wait $kept && nothing_held 2>$out
 ok $? "leaves nothing"
 [ "$(systemctl show -P Result dvm-restored)" = success ]
 ok $? "and has not failed"
-wait_for 5 no_process && ! does dvm ls
+wait_for 60 no_process && ! does dvm ls
 ok $? "no process either"
 does systemctl start dvm-restored.socket &&
     ! systemctl -q is-active dvm-restored && does alice dvm ls &&
     systemctl -q is-active dvm-restored
 ok $? "a client of the socket starts it"
-does systemctl stop dvm-restored.socket && wait_for 5 no_process &&
-    wait_for 5 nothing_held
+does systemctl stop dvm-restored.socket && wait_for 60 no_process &&
+    wait_for 60 nothing_held
 ok $? "and stopping the socket ends all"
 finish
