@@ -170,14 +170,20 @@ def test_idle_die(service):
                                                 files))
 
 
+def board_flags(pid):
+    """What smaps says of the board; [] until the courier has it."""
+    with open("/proc/%d/smaps" % pid, encoding="ascii") as f:
+        maps = f.read().split("VmFlags:")
+    return [maps[i + 1].split("\n")[0].split() for i, m in enumerate(maps)
+            if "memfd:couriers" in m]
+
+
 def test_board(service):
     """What core says to all couriers is not theirs to write."""
     for pid in service.couriers():
-        with open("/proc/%d/smaps" % pid, encoding="ascii") as f:
-            maps = f.read().split("VmFlags:")
-        at = [i for i, m in enumerate(maps) if "memfd:couriers" in m]
-        flags = [maps[i + 1].split("\n")[0].split() for i in at]
-        ok(len(at) == 1 and "ms" in flags[0] and "mw" not in flags[0],
+        flags = wait_until(lambda p=pid: board_flags(p))
+        ok(flags and len(flags) == 1 and "ms" in flags[0] and
+           "mw" not in flags[0],
            "a courier reads the board, and cannot make it writable: %s" %
            flags)
 
