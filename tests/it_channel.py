@@ -157,8 +157,10 @@ def test_idle_die(service):
     """Again and again: core keeps no descriptor of one that died."""
     files = nr_files(service.roles()["core"])
     for _ in range(3):
-        for pid in service.couriers():
+        idle = service.couriers()
+        for pid in idle:
             os.kill(pid, signal.SIGKILL)
+        wait_until(lambda i=idle: not any(map(is_alive, i)))
         ok(wait_until(lambda: len(service.couriers()) == IDLE),
            "idle couriers die: there are others")
     with Channel(service) as c:
@@ -180,6 +182,7 @@ def board_flags(pid):
 
 def test_board(service):
     """What core says to all couriers is not theirs to write."""
+    wait_until(lambda: len(service.couriers()) == IDLE)
     for pid in service.couriers():
         flags = wait_until(lambda p=pid: board_flags(p))
         ok(flags and len(flags) == 1 and "ms" in flags[0] and
