@@ -147,8 +147,8 @@ boot(const struct rs_env *env, const struct rs_cold_params *p,
 
 	/* A name is used up by a week: not before there is who would use
 	 * it. */
-	if (fd < 0 || rs_names_draw(env->names_fd, (int64_t)time(NULL),
-	    d->name, e) != 0 || ask(fd, p, d, e) != 0)
+	if (fd < 0 || rs_names_draw(env->names_fd, p->uid,
+	    (int64_t)time(NULL), d->name, e) != 0 || ask(fd, p, d, e) != 0)
 		return -1;
 	domid = await(fd, p, e);
 	if (domid < 0)

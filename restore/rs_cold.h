@@ -20,6 +20,7 @@ struct rs_cold_params {
 	const char *template_name;
 	uint64_t store_bytes;	/* rs_launch_params */
 	unsigned boot_s, undo_s;
+	uint32_t uid;		/* rs_launch_params */
 	int interrupt_fd;	/* readable takes it back; -1 for none */
 };
 

@@ -245,7 +245,7 @@ rs_launch(const struct rs_env *env, const struct rs_template *t,
 		return -1;
 	/* A name is used up by a week: not before there is memory for it. */
 	if (create(env, t, d, &channels, e) == 0 && rs_names_draw(env->names_fd,
-	    (int64_t)time(NULL), d->name, e) == 0) {
+	    p->uid, (int64_t)time(NULL), d->name, e) == 0) {
 		stage_end(timings, RS_STAGE_CREATE);
 		timings->store_requests = env->store->nr_requests;
 		if (build(env, t, p, &channels, d, timings, e) == 0) {

@@ -26,6 +26,7 @@ struct rs_launch_params {
 	unsigned nr_workers;
 	uint64_t store_bytes;	/* of RAM, at most, for each disk's writes */
 	unsigned backend_timeout_ms;
+	uint32_t uid;		/* for whom: rs_names.h */
 };
 
 /* Stages in the order they end, in ns since the request.  0: not reached.

@@ -52,12 +52,14 @@ run_launch(struct rs_job *job, const struct rs_env *env)
 	struct rs_slot *s = of(job);
 	const struct rs_core_params *p = s->core->p;
 	const struct rs_template *t = &s->held->t;
+	struct rs_launch_params launch = p->launch;
 
 	job->rc = -1;
+	launch.uid = s->note.uid;
 	s->is_stale = s->check_due &&
 	    rs_template_check(t, p->state_dir, &job->err) != 0;
 	if (s->is_stale ||
-	    rs_launch(env, t, &p->launch, &s->domain, &s->timings,
+	    rs_launch(env, t, &launch, &s->domain, &s->timings,
 	    &job->err) != 0 || (t->has_agent &&
 	    rs_answer_wait(env, &s->domain, p->answer_timeout_s,
 	    s->cancel_fd, &s->timings, &job->err) != 0))
@@ -76,6 +78,7 @@ run_cold(struct rs_job *job, const struct rs_env *env)
 		.store_bytes = p->launch.store_bytes,
 		.boot_s = RS_COLD_BOOT_S,
 		.undo_s = RS_COLD_UNDO_S,
+		.uid = s->note.uid,
 		.interrupt_fd = s->cancel_fd,
 	};
 
