@@ -4,6 +4,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -63,14 +64,14 @@ listen_is_served(const char *path)
 	return served;
 }
 
-/* With that mode whatever the umask is; one that is there keeps its own. */
-static int
-make_dir(const char *path, mode_t mode, struct err *e)
+int
+listen_make_dir(const char *path, mode_t mode, struct err *e)
 {
-	char dir[sizeof(((struct sockaddr_un *)0)->sun_path)];
+	const char *slash = strrchr(path, '/');
+	char dir[PATH_MAX];
 
-	(void)snprintf(dir, sizeof(dir), "%.*s",
-	    (int)(strrchr(path, '/') - path), path);
+	(void)snprintf(dir, sizeof(dir), "%.*s", slash == NULL ? 0 :
+	    (int)(slash - path), path);
 	if (dir[0] == '\0' || (mkdir(dir, mode) == 0 ?
 	    chmod(dir, mode) == 0 : errno == EEXIST))
 		return 0;
@@ -101,7 +102,7 @@ listen_at(const struct listen_place *p, struct err *e)
 	if (!set_address(p->path, &addr))
 		return err_set(e, ERR_USAGE, 0, "'%s' is no absolute path of "
 		    "at most %zu bytes", p->path, sizeof(addr.sun_path) - 1);
-	if (make_dir(p->path, p->dir_mode, e) != 0)
+	if (listen_make_dir(p->path, p->dir_mode, e) != 0)
 		return -1;
 	(void)unlink(p->path);
 	fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | p->type, 0);

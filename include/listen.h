@@ -22,6 +22,10 @@ struct listen_place {
  * close-on-exec; -1 if it made none. */
 int listen_inherited(const char *unit);
 
+/* The directory of `path`, with that mode whatever the umask is; one that is
+ * there keeps its own. */
+int listen_make_dir(const char *path, mode_t mode, struct err *e);
+
 /* Does somebody listen there?  One that was killed may seem to, for a moment:
  * who holds a lock need not ask. */
 bool listen_is_served(const char *path);

@@ -12,15 +12,15 @@
 #define STATUS_CHANGED 5
 #define STATUS_FAILED 125
 
-/* For a terminal; the name may be anybody's. */
+/* For a terminal, and its end if it is long; the name may be anybody's. */
 static const char *
-shown(const struct dvm_file *f, char text[CHAN_NAME_MAX + 1])
+shown(const char *name, char text[CHAN_NAME_MAX + 1])
 {
-	size_t len = strlen(f->path), from = 0;
+	size_t len = strlen(name), from = 0;
 
 	if (len > CHAN_NAME_MAX)
 		from = len - CHAN_NAME_MAX;
-	(void)snprintf(text, CHAN_NAME_MAX + 1, "%s", f->path + from);
+	(void)snprintf(text, CHAN_NAME_MAX + 1, "%s", name + from);
 	(void)dvm_text_clean((uint8_t *)text, strlen(text),
 	    dvm_text_is_utf8(), true);
 	for (char *at = text; *at != '\0'; at++)
@@ -34,8 +34,8 @@ complain(struct dvm_files *files, struct dvm_file *f, const char *what)
 {
 	char name[CHAN_NAME_MAX + 1];
 
-	(void)fprintf(stderr, "dvm: %s is as it was: %s\n", shown(f, name),
-	    what);
+	(void)fprintf(stderr, "dvm: %s is as it was: %s\n",
+	    shown(f->path, name), what);
 	files->status = STATUS_FAILED;
 }
 
@@ -65,14 +65,14 @@ dvm_files_add(struct dvm_files *files, const char *path, bool view_only,
 	if (dvm_back_open(&f->back, path, size_max, view_only ? 0 : size_max,
 	    e) != 0) {
 		dvm_back_close(&f->back);
-		return err_prefix(e, "%s", shown(f, name));
+		return err_prefix(e, "%s", shown(f->path, name));
 	}
 	files->nr++;
 	for (unsigned i = 0; i + 1 < files->nr; i++)
 		if (files->all[i].back.replace.sent.st_dev == st->st_dev &&
 		    files->all[i].back.replace.sent.st_ino == st->st_ino)
 			return err_set(e, ERR_USAGE, 0, "%s: is there twice",
-			    shown(f, name));
+			    shown(f->path, name));
 	for (unsigned nr = 1; f->name[0] == '\0'; nr++) {
 		dvm_text_name(slash != NULL ? slash + 1 : path, nr, name);
 		if (!is_there(files, name))
@@ -131,7 +131,7 @@ dvm_files_send(struct dvm_files *files, struct chan *c, struct err *e)
 
 		rc = send_file(files, f, c, e);
 		if (rc < 0)
-			return err_prefix(e, "%s", shown(f, name));
+			return err_prefix(e, "%s", shown(f->path, name));
 		if (rc == 0)
 			break;
 		files->sending++;
@@ -167,7 +167,7 @@ take_back(struct dvm_files *files, struct dvm_file *f,
 		break;
 	case CHAN_GONE:
 		(void)fprintf(stderr, "dvm: %s was removed in the disposable, "
-		    "and is kept here\n", shown(f, name));
+		    "and is kept here\n", shown(f->path, name));
 		break;
 	case CHAN_TOO_LARGE:
 		complain(files, f, "its new version is too large; see "
@@ -181,22 +181,12 @@ take_back(struct dvm_files *files, struct dvm_file *f,
 	return 0;
 }
 
-/* For a terminal, too. */
-static const char *
-shown_name(const char *name, char text[NAME_MAX + 1])
-{
-	(void)snprintf(text, NAME_MAX + 1, "%s", name);
-	(void)dvm_text_clean((uint8_t *)text, strlen(text),
-	    dvm_text_is_utf8(), true);
-	return text;
-}
-
 /* All of a file has come, and it is in its place or will not be. */
 static void
 take_end(struct dvm_files *files, struct dvm_file *f,
     const struct chan_frame *untrusted_f, const char *disposable)
 {
-	char name[CHAN_NAME_MAX + 1], clean[NAME_MAX + 1];
+	char name[CHAN_NAME_MAX + 1], other[CHAN_NAME_MAX + 1];
 	const struct dvm_replace *r = &f->back.replace;
 	bool changed;
 	struct err e;
@@ -207,7 +197,7 @@ take_end(struct dvm_files *files, struct dvm_file *f,
 	if (r->old[0] != '\0') {
 		(void)fprintf(stderr, "dvm: %s changed while it was replaced, "
 		    "and cannot be put back: your version is in %s beside "
-		    "it\n", shown(f, name), shown_name(r->old, clean));
+		    "it\n", shown(f->path, name), shown(r->old, other));
 		files->status = STATUS_FAILED;
 		return;
 	}
@@ -219,8 +209,9 @@ take_end(struct dvm_files *files, struct dvm_file *f,
 	if (r->beside[0] == '\0')
 		return;
 	(void)fprintf(stderr, "dvm: %s %sthe disposable's version is in %s "
-	    "beside it\n", shown(f, name), changed ? "changed meanwhile; " :
-	    "is kept; ", shown_name(r->beside, clean));
+	    "beside it\n", shown(f->path, name),
+	    changed ? "changed meanwhile; " : "is kept; ",
+	    shown(r->beside, other));
 }
 
 int

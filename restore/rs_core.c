@@ -335,8 +335,7 @@ static void
 stop(struct loop *l)
 {
 	struct rs_core *c = &l->c;
-	struct event *events[] = { l->done, c->tick, l->drained,
-	    l->signals[0], l->signals[1], l->signals[2] };
+	struct event *events[] = { l->done, c->tick, l->drained };
 
 	rs_work_free(c->builders);
 	rs_work_free(c->booters);
@@ -347,6 +346,9 @@ stop(struct loop *l)
 	for (size_t i = 0; i < sizeof(events) / sizeof(events[0]); i++)
 		if (events[i] != NULL)
 			event_free(events[i]);
+	for (size_t i = 0; i < NR_SIGNALS; i++)
+		if (l->signals[i] != NULL)
+			event_free(l->signals[i]);
 	if (c->base != NULL)
 		event_base_free(c->base);
 	if (l->done_fd >= 0)

@@ -16,6 +16,7 @@
 
 #include "clock.h"
 #include "ident.h"
+#include "listen.h"
 #include "rs_found.h"
 #include "rs_reconcile.h"
 
@@ -39,16 +40,11 @@ struct reconcile {
 static int
 open_lock(const char *path, struct err *e)
 {
-	const char *slash = strrchr(path, '/');
-	char dir[PATH_MAX];
 	int fd;
 
-	(void)snprintf(dir, sizeof(dir), "%.*s", slash == NULL ? 0 :
-	    (int)(slash - path), path);
-	/* Whatever the umask is: the service's socket will be there too. */
-	if (dir[0] != '\0' && (mkdir(dir, 0755) != 0 ? errno != EEXIST :
-	    chmod(dir, 0755) != 0))
-		return err_set(e, ERR_SYS, errno, "%s", dir);
+	/* The service's socket will be there too. */
+	if (listen_make_dir(path, 0755, e) != 0)
+		return -1;
 	fd = open(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
 	return fd >= 0 ? fd : err_set(e, ERR_SYS, errno, "cannot open '%s'",
 	    path);

@@ -167,9 +167,9 @@ def test_idle_die(service):
         c.start("true")
         end, _ = c.until(EXIT)
         ok(exit_status(end) == 0, "which do the work")
-    ok(wait_until(lambda: nr_files(service.roles()["core"]) <= files),
-       "core has %d descriptors, and had %d" % (nr_files(service.roles()["core"]),
-                                                files))
+    core = service.roles()["core"]
+    ok(wait_until(lambda: nr_files(core) <= files),
+       "core has %d descriptors, and had %d" % (nr_files(core), files))
 
 
 def board_flags(pid):

@@ -346,7 +346,8 @@ def terminal(build):
                  "echo up; read x; echo \"got $x\"")
     t.sees(b"up")
     t.p.send_signal(signal.SIGTSTP)
-    ok(is_stopped(t.p) and not t.is_raw(), "SIGTSTP: stopped, with its terminal back")
+    ok(is_stopped(t.p) and not t.is_raw(),
+       "SIGTSTP: stopped, with its terminal back")
     t.p.send_signal(signal.SIGCONT)
     ok(wait_until(t.is_raw), "... and it goes on")
     t.type(b"x\n")

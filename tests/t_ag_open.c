@@ -130,16 +130,22 @@ test_directory(void)
 	(void)setenv("HOME", dir, 1);
 }
 
+static void
+begin_two(const char *one, const char *two)
+{
+	client_begin();
+	client_put(one, "1\n", 2);
+	client_put(two, "2\n", 2);
+	client_start(CHAN_OPEN, 0, "", 0, 0, 0);
+}
+
 /* Two files, of the same name. */
 static void
 test_two(void)
 {
 	script("/etc/dvm/open", "#!/bin/sh\nfor f; do echo \"${f##*/}\"; "
 	    "done; echo second >\"$2\"\n");
-	client_begin();
-	client_put("same", "1\n", 2);
-	client_put("same", "2\n", 2);
-	client_start(CHAN_OPEN, 0, "", 0, 0, 0);
+	begin_two("same", "same");
 	ok(client_finish() == 0 && client_exited(0) &&
 	    client_said("same\nsame\n") &&
 	    client.file[0].how == CHAN_UNCHANGED && file_says(1, "second\n"),
@@ -155,10 +161,7 @@ test_spoilt(off_t becomes, const char *title)
 
 	script("/etc/dvm/open", "#!/bin/sh\nprintf %s \"$1\"; echo after >"
 	    "\"$2\"\nhead -c 1900000 /dev/zero >\"$1\"\n");
-	client_begin();
-	client_put("spoilt", "1\n", 2);
-	client_put("after", "2\n", 2);
-	client_start(CHAN_OPEN, 0, "", 0, 0, 0);
+	begin_two("spoilt", "after");
 	while (!client_over() && !client.file[0].is_back)
 		client_turn(50);
 	(void)snprintf(path, sizeof(path), "%.*s", (int)client.out_len,

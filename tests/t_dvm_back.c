@@ -133,20 +133,11 @@ __wrap_write(int fd, const void *data, size_t len)
 }
 
 static void
-must(bool holds, const char *what)
-{
-	if (holds)
-		return;
-	perror(what);
-	exit(1);
-}
-
-static void
 write_file(const char *path, const void *data, size_t len)
 {
 	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0640);
 
-	must(fd >= 0 && __real_write(fd, data, len) == (ssize_t)len, path);
+	tap_must(fd >= 0 && __real_write(fd, data, len) == (ssize_t)len, path);
 	(void)close(fd);
 }
 
@@ -198,7 +189,7 @@ begin(void)
 {
 	clear();
 	write_file(box.path, box.old, SIZE);
-	must(stat(box.path, &box.st) == 0, "stat");
+	tap_must(stat(box.path, &box.st) == 0, "stat");
 	calls.nr = calls.fail_at = 0;
 	calls.before_exchange = NULL;
 }
@@ -237,7 +228,7 @@ static ssize_t
 record(void *arg, const void *data, size_t len)
 {
 	(void)arg;
-	must(len <= sizeof(stream.bytes) - stream.len, "the stream");
+	tap_must(len <= sizeof(stream.bytes) - stream.len, "the stream");
 	memcpy(stream.bytes + stream.len, data, len);
 	stream.len += len;
 	return (ssize_t)len;
@@ -277,14 +268,14 @@ open_dvm(struct chan *c, struct dvm_files *files)
 	memset(files, 0, sizeof(*files));
 	chan_init(c, &io, false);
 	stream.at = stream.limit = 0;
-	must(chan_send_hello(c, &e) == 0 &&
+	tap_must(chan_send_hello(c, &e) == 0 &&
 	    dvm_files_add(files, box.path, false, SIZE, &e) == 0, e.msg);
 	while (dvm_files_send(files, c, &e) == 0) {
-		must(chan_move(c, 0, &e) == 0, e.msg);
+		tap_must(chan_move(c, 0, &e) == 0, e.msg);
 		/* As if credited. */
 		memset(c->out.under_way, 0, sizeof(c->out.under_way));
 	}
-	must(chan_move(c, 0, &e) == 0 &&
+	tap_must(chan_move(c, 0, &e) == 0 &&
 	    chan_send_start(c, &start, &e) == 0 &&
 	    chan_move(c, 0, &e) == 0, e.msg);
 }
@@ -301,20 +292,20 @@ make_stream(const struct chan *dvm)
 	(void)crypto_generichash(hash, sizeof(hash), box.new, SIZE, NULL, 0);
 	chan_init(&agent, &io, true);
 	agent.in = dvm->out;
-	must(chan_send_hello(&agent, &e) == 0 &&
+	tap_must(chan_send_hello(&agent, &e) == 0 &&
 	    chan_send(&agent, CHAN_STARTED, 0, NULL, 0, &e) == 0 &&
 	    chan_send_back(&agent, CHAN_FILE_0, CHAN_CHANGED, SIZE,
 	    &e) == 0, e.msg);
 	for (size_t at = 0; at < SIZE; at += CHAN_PAYLOAD_MAX) {
-		must(chan_send(&agent, CHAN_DATA, CHAN_FILE_0, box.new + at,
+		tap_must(chan_send(&agent, CHAN_DATA, CHAN_FILE_0, box.new + at,
 		    CHAN_PAYLOAD_MAX, &e) == 0 &&
 		    chan_move(&agent, 0, &e) == 0, e.msg);
 		agent.out.under_way[CHAN_FILE_0] = 0;
 	}
-	must(chan_send_end(&agent, CHAN_FILE_0, SIZE, hash, &e) == 0 &&
+	tap_must(chan_send_end(&agent, CHAN_FILE_0, SIZE, hash, &e) == 0 &&
 	    chan_move(&agent, 0, &e) == 0, e.msg);
 	stream.end = stream.len;
-	must(chan_send_u32(&agent, CHAN_EXIT, 0, 0, &e) == 0 &&
+	tap_must(chan_send_u32(&agent, CHAN_EXIT, 0, 0, &e) == 0 &&
 	    chan_move(&agent, 0, &e) == 0, e.msg);
 }
 
@@ -327,12 +318,12 @@ receive(struct chan *c, struct dvm_files *files, size_t limit)
 
 	stream.limit = limit;
 	do {
-		must(chan_move(c, 0, &e) == 0, e.msg);
+		tap_must(chan_move(c, 0, &e) == 0, e.msg);
 		while (chan_next(c, &f, &e) == 1)
 			if (f.stream == CHAN_FILE_0)
-				must(dvm_files_take(files, &f, DISPOSABLE,
+				tap_must(dvm_files_take(files, &f, DISPOSABLE,
 				    &e) == 0, e.msg);
-		must(dvm_files_credit(files, c, &e) == 0, e.msg);
+		tap_must(dvm_files_credit(files, c, &e) == 0, e.msg);
 	} while (stream.at < limit);
 }
 
@@ -387,10 +378,10 @@ control_file_cut_bytes(void)
 
 	begin();
 	fd = open(box.path, O_WRONLY | O_TRUNC | O_CLOEXEC);
-	must(fd >= 0, "the control");
+	tap_must(fd >= 0, "the control");
 	for (size_t at = 0; at <= SIZE; at += CONTROL_EVERY, tried++) {
 		lost += !has(box.path, box.old) && !has(box.path, box.new);
-		must(__real_write(fd, box.new + at, SIZE - at <
+		tap_must(__real_write(fd, box.new + at, SIZE - at <
 		    CONTROL_EVERY ? SIZE - at : CONTROL_EVERY) >= 0,
 		    "the control");
 	}
@@ -513,13 +504,13 @@ rename_over(void)
 
 	(void)snprintf(path, sizeof(path), "%s/x", box.dir);
 	write_file(path, box.old, SIZE / 2);
-	must(rename(path, box.path) == 0, "rename");
+	tap_must(rename(path, box.path) == 0, "rename");
 }
 
 static void
 remove_it(void)
 {
-	must(unlink(box.path) == 0, "unlink");
+	tap_must(unlink(box.path) == 0, "unlink");
 }
 
 /* Between the last look and the exchange. */
@@ -561,10 +552,10 @@ main(void)
 	int err_fd = dup(STDERR_FILENO);
 
 	(void)snprintf(box.dir, sizeof(box.dir), "/tmp/t_dvm_back.XXXXXX");
-	must(mkdtemp(box.dir) != NULL, box.dir);
+	tap_must(mkdtemp(box.dir) != NULL, box.dir);
 	(void)snprintf(box.path, sizeof(box.path), "%s/" NAME, box.dir);
 	box.dir_fd = open(box.dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	must(box.dir_fd >= 0, box.dir);
+	tap_must(box.dir_fd >= 0, box.dir);
 	for (unsigned i = 0; i < SIZE; i++) {
 		box.old[i] = (uint8_t)(i * 7 + i / 256);
 		box.new[i] = (uint8_t)(i * 11 + i / 999);

@@ -61,21 +61,12 @@ __wrap_fchown(int fd, uid_t uid, gid_t gid)
 }
 
 static void
-must(bool holds, const char *what)
-{
-	if (holds)
-		return;
-	perror(what);
-	exit(1);
-}
-
-static void
 write_file(const char *text, mode_t mode)
 {
 	int fd = open(box.path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC,
 	    mode);
 
-	must(fd >= 0 && fchmod(fd, mode) == 0 &&
+	tap_must(fd >= 0 && fchmod(fd, mode) == 0 &&
 	    write(fd, text, strlen(text)) == (ssize_t)strlen(text), "write");
 	(void)close(fd);
 }
@@ -90,8 +81,8 @@ replace(struct dvm_replace *r, void (*act)(void))
 
 	*r = (struct dvm_replace){ .dir_fd = box.dir_fd, .base = NAME,
 	    .fd = -1 };
-	must(fd >= 0 && fstat(fd, &r->sent) == 0, "the old version");
-	must(dvm_replace_begin(r, &e) == 0 && write(r->fd, "new", 3) == 3,
+	tap_must(fd >= 0 && fstat(fd, &r->sent) == 0, "the old version");
+	tap_must(dvm_replace_begin(r, &e) == 0 && write(r->fd, "new", 3) == 3,
 	    "the new version");
 	act();
 	rc = dvm_replace_commit(r, fd, "disp0042", &e);
@@ -135,25 +126,25 @@ test_acl(void)
 	    (st.st_mode & 07777) == 0640 &&
 	    getxattr(box.path, ACL, is, sizeof(is)) < 0 && errno == ENODATA,
 	    "the directory's ACL for new files does not widen a file's mode");
-	must(set_acl(box.path, ACL, 1), ACL);
+	tap_must(set_acl(box.path, ACL, 1), ACL);
 	len = getxattr(box.path, ACL, was, sizeof(was));
 	ok(len > 0 && replace(&r, nothing) == 0 &&
 	    getxattr(box.path, ACL, is, sizeof(is)) == len &&
 	    memcmp(is, was, (size_t)len) == 0, "... and the file's own ACL is "
 	    "kept");
-	must(removexattr(box.dir, ACL_OF_NEW) == 0, ACL_OF_NEW);
+	tap_must(removexattr(box.dir, ACL_OF_NEW) == 0, ACL_OF_NEW);
 }
 
 static void
 chmod_it(void)
 {
-	must(chmod(box.path, 0604) == 0, "chmod");
+	tap_must(chmod(box.path, 0604) == 0, "chmod");
 }
 
 static void
 chown_it(void)
 {
-	must(chown(box.path, 1234, 4321) == 0, "chown");
+	tap_must(chown(box.path, 1234, 4321) == 0, "chown");
 }
 
 /* Has the file this text, mode and owner? */
@@ -228,10 +219,10 @@ main(void)
 {
 	calls.exchanges_left = ~0u;
 	(void)snprintf(box.dir, sizeof(box.dir), "/tmp/t_dvm_replace.XXXXXX");
-	must(mkdtemp(box.dir) != NULL, box.dir);
+	tap_must(mkdtemp(box.dir) != NULL, box.dir);
 	(void)snprintf(box.path, sizeof(box.path), "%s/" NAME, box.dir);
 	box.dir_fd = open(box.dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	must(box.dir_fd >= 0, box.dir);
+	tap_must(box.dir_fd >= 0, box.dir);
 	test_acl();
 	test_mode_and_owner();
 	test_not_undone();

@@ -17,6 +17,16 @@ struct tap {
 
 static struct tap tap_counts;
 
+/* What a test itself needs; errno says why it does not hold. */
+static inline void
+tap_must(bool holds, const char *what)
+{
+	if (holds)
+		return;
+	perror(what);
+	exit(1);
+}
+
 /* Says whether the claim, printf-like, holds; returns it, so that a test can
  * stop. */
 __attribute__((format(printf, 2, 3)))
