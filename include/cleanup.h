@@ -3,8 +3,8 @@
  * The two things that may be released by leaving a scope: a descriptor and
  * heap memory.  Domains, mappings and disks are undone explicitly.
  */
-#ifndef DVM_CLEANUP_H
-#define DVM_CLEANUP_H
+#ifndef CLEANUP_H
+#define CLEANUP_H
 
 #include <stdlib.h>
 #include <unistd.h>

@@ -2,8 +2,8 @@
  *
  * The clock of all deadlines and timings.
  */
-#ifndef DVM_CLOCK_H
-#define DVM_CLOCK_H
+#ifndef CLOCK_H
+#define CLOCK_H
 
 #include <stdint.h>
 #include <time.h>

@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "err.h"
+#include "include/err.h"
 
 int
 err_set(struct err *e, enum err_code code, int sys_errno, const char *fmt, ...)

@@ -4,8 +4,8 @@
  * fills a caller-owned struct err.  Nothing is allocated and nothing is logged
  * here; a program's main file prints the message once.
  */
-#ifndef DVM_ERR_H
-#define DVM_ERR_H
+#ifndef ERR_H
+#define ERR_H
 
 /* What went wrong, as far as a caller may want to act on it.  The order is
  * not stored anywhere; err_exit_status() gives the stable numbers. */

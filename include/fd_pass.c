@@ -6,7 +6,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#include "fd_pass.h"
+#include "include/fd_pass.h"
 
 union control {
 	char bytes[CMSG_SPACE(sizeof(int))];

@@ -2,8 +2,8 @@
  *
  * A message on a UNIX socket, and at most one descriptor with it.
  */
-#ifndef DVM_FD_PASS_H
-#define DVM_FD_PASS_H
+#ifndef FD_PASS_H
+#define FD_PASS_H
 
 #include <sys/types.h>
 

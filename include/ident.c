@@ -4,7 +4,7 @@
  */
 #include <string.h>
 
-#include "ident.h"
+#include "include/ident.h"
 
 bool
 ident_is_disposable(const char *untrusted_name)

@@ -3,8 +3,8 @@
  * How everything that is ours is recognised, so that state can be found again
  * by listing Xen, the device mapper and xenstore instead of from a journal.
  */
-#ifndef DVM_IDENT_H
-#define DVM_IDENT_H
+#ifndef IDENT_H
+#define IDENT_H
 
 #include <stdbool.h>
 

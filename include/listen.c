@@ -13,7 +13,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "listen.h"
+#include "include/listen.h"
 
 #define FIRST_FD 3		/* SD_LISTEN_FDS_START */
 

@@ -2,13 +2,13 @@
  *
  * A daemon's listening sockets, of type SOCK_SEQPACKET: systemd's, or its own.
  */
-#ifndef DVM_LISTEN_H
-#define DVM_LISTEN_H
+#ifndef LISTEN_H
+#define LISTEN_H
 
 #include <stdbool.h>
 #include <sys/types.h>
 
-#include "err.h"
+#include "include/err.h"
 
 struct listen_place {
 	const char *path;

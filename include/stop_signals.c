@@ -6,7 +6,7 @@
 #include <signal.h>
 #include <sys/signalfd.h>
 
-#include "stop_signals.h"
+#include "include/stop_signals.h"
 
 int
 stop_signals(int also, struct err *e)

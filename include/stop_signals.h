@@ -2,10 +2,10 @@
  *
  * The signals that ask a program to stop, as a descriptor.
  */
-#ifndef DVM_STOP_SIGNALS_H
-#define DVM_STOP_SIGNALS_H
+#ifndef STOP_SIGNALS_H
+#define STOP_SIGNALS_H
 
-#include "err.h"
+#include "include/err.h"
 
 /* A signalfd(2) for SIGINT, SIGTERM, SIGHUP and `also` (0: none), close-on-exec
  * and not blocking; or -1.  They are blocked from now on, so whoever calls has

@@ -14,17 +14,17 @@
 
 #include <sodium.h>
 
-#include "disk_dm.h"
-#include "hv_xen.h"
-#include "ident.h"
-#include "pr_cfg.h"
-#include "pr_cold_serve.h"
-#include "pr_install.h"
-#include "pr_prepare.h"
-#include "pr_watch.h"
-#include "pr_xl.h"
-#include "stop_signals.h"
-#include "store_xen.h"
+#include "include/ident.h"
+#include "include/stop_signals.h"
+#include "prep/pr_cfg.h"
+#include "prep/pr_cold_serve.h"
+#include "prep/pr_install.h"
+#include "prep/pr_prepare.h"
+#include "prep/pr_watch.h"
+#include "prep/pr_xl.h"
+#include "restore/host/disk_dm.h"
+#include "restore/host/hv_xen.h"
+#include "restore/host/store_xen.h"
 
 #ifndef DVM_VERSION
 #define DVM_VERSION "unreleased"
@@ -283,10 +283,10 @@ clean(void *ctx)
 {
 	const struct options *o = ctx;
 	struct pr_seams s = { .domain = &pr_xl_ops, .interrupt_fd = -1 };
-	char name[PR_GEN_NAME_MAX + 1];
+	char name[GEN_NAME_MAX + 1];
 	struct err e;
 
-	if (pr_gen_template_name(o->cfg_path, name, sizeof(name), &e) == 0 &&
+	if (gen_template_name(o->cfg_path, name, sizeof(name), &e) == 0 &&
 	    open_seams(&s, &e) == 0)
 		(void)pr_prepare_clean(o->params.state_dir, name, &s, &e);
 	close_seams(&s);
@@ -346,7 +346,7 @@ run(struct options *o, int stop_fd, struct err *e)
 		rc = pr_prepare_run(&o->params, &s, &report, &result, e);
 	close_seams(&s);
 	if (rc == 0 && o->makes_default)
-		rc = pr_gen_set_default(o->params.state_dir, config.name, e);
+		rc = gen_set_default(o->params.state_dir, config.name, e);
 	if (rc == 0 && o->json)
 		pr_report_json(&report, config.name, &result, stdout);
 	else if (rc == 0 && !o->quiet)

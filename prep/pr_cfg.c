@@ -17,8 +17,8 @@
 
 #include <libxlutil.h>
 
-#include "cleanup.h"
-#include "pr_cfg.h"
+#include "include/cleanup.h"
+#include "prep/pr_cfg.h"
 
 /* Settings that make a guest which cannot be recorded or multiplied. */
 static const struct refused {
@@ -343,7 +343,7 @@ pr_cfg_read(const char *path, struct pr_config *c, struct err *e)
 	int rc = -1;
 
 	*c = (struct pr_config){ .nr_disks = 0 };
-	if (pr_gen_template_name(path, c->name, sizeof(c->name), e) != 0)
+	if (gen_template_name(path, c->name, sizeof(c->name), e) != 0)
 		return -1;
 	if (full_path("configuration", path, c->cfg, e) != 0)
 		return -1;

@@ -5,7 +5,7 @@
 #ifndef PR_CFG_H
 #define PR_CFG_H
 
-#include "pr_config.h"
+#include "prep/pr_config.h"
 
 /* ERR_INPUT, with the line to change, if the configuration is not one that a
  * disposable can be made of: PVH, fixed memory, raw disks of dom0, and no

@@ -5,7 +5,7 @@
 #include <poll.h>
 #include <time.h>
 
-#include "pr_clock.h"
+#include "prep/pr_clock.h"
 
 int
 pr_clock_pause(int interrupt_fd, unsigned ms, struct err *e)

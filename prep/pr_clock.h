@@ -9,7 +9,7 @@
 
 #include <stdint.h>
 
-#include "err.h"
+#include "include/err.h"
 
 /* Waits that long; ERR_INTERRUPTED, at once, if we are asked to stop.  0 ms
  * only asks. */

@@ -13,13 +13,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "cleanup.h"
-#include "ident.h"
-#include "pr_cfg.h"
-#include "pr_cold.h"
-#include "pr_domain.h"
-#include "pr_domain_end.h"
-#include "pr_undo.h"
+#include "include/cleanup.h"
+#include "include/ident.h"
+#include "prep/pr_cfg.h"
+#include "prep/pr_cold.h"
+#include "prep/pr_domain.h"
+#include "prep/pr_domain_end.h"
+#include "prep/pr_undo.h"
 
 #define TEXT_BYTES 2049		/* xenstore's limit, and a NUL */
 
@@ -42,7 +42,7 @@ read_config(const struct pr_cold_params *p, struct pr_config *c,
 	const char *name = p->request->template;
 	char path[PATH_MAX];
 
-	if (pr_gen_cfg(p->state_dir, name, path, e) != 0 ||
+	if (gen_cfg(p->state_dir, name, path, e) != 0 ||
 	    pr_cfg_read(path, c, e) != 0)
 		return -1;
 	if (strcmp(c->name, name) == 0)
@@ -93,13 +93,13 @@ make_disks(const struct cold_proto_request *r, const struct pr_config *c,
 
 int
 pr_cold_text(const struct cold_proto_request *r,
-    const struct pr_config_settle *settle, struct pr_text *t, struct err *e)
+    const struct pr_config_settle *settle, struct gen_text *t, struct err *e)
 {
 	char uuid_text[PR_DOMAIN_UUID_TEXT];
 
 	pr_domain_uuid_text(r->uuid, uuid_text);
-	if (pr_text_line(t, e, "uuid=%s", uuid_text) != 0 ||
-	    pr_text_line(t, e, "name=%s", r->name) != 0)
+	if (gen_text_line(t, e, "uuid=%s", uuid_text) != 0 ||
+	    gen_text_line(t, e, "name=%s", r->name) != 0)
 		return -1;
 	return pr_config_settle_text(settle, t, e);
 }
@@ -111,7 +111,7 @@ tell_agent(const struct cold_proto_request *r, const struct pr_config *c,
     const struct pr_seams *s, uint32_t domid, struct err *e)
 {
 	char path[64], text[TEXT_BYTES];
-	struct pr_text t = { .buf = text, .cap = sizeof(text) };
+	struct gen_text t = { .buf = text, .cap = sizeof(text) };
 	const struct store_node node = { .path = path, .value = text,
 	    .owner = STORE_NO_PERMS, .reader = STORE_NOBODY };
 

@@ -5,9 +5,9 @@
 #ifndef PR_COLD_H
 #define PR_COLD_H
 
-#include "cold_proto.h"
-#include "pr_seams.h"
-#include "pr_text.h"
+#include "include/wire/cold_proto.h"
+#include "prep/pr_seams.h"
+#include "savefile/gen/gen_text.h"
 
 struct pr_cold_params {
 	const char *state_dir;
@@ -26,6 +26,6 @@ int pr_cold_undo(const struct cold_proto_request *r,
 
 /* The lines of IDENT_COLD. */
 int pr_cold_text(const struct cold_proto_request *r,
-    const struct pr_config_settle *settle, struct pr_text *t, struct err *e);
+    const struct pr_config_settle *settle, struct gen_text *t, struct err *e);
 
 #endif

@@ -14,11 +14,11 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "cleanup.h"
-#include "listen.h"
-#include "pr_clock.h"
-#include "pr_cold.h"
-#include "pr_cold_serve.h"
+#include "include/cleanup.h"
+#include "include/listen.h"
+#include "prep/pr_clock.h"
+#include "prep/pr_cold.h"
+#include "prep/pr_cold_serve.h"
 
 #define BOOTS_MAX 4
 #define BACKLOG 16

@@ -5,7 +5,7 @@
 #ifndef PR_COLD_SERVE_H
 #define PR_COLD_SERVE_H
 
-#include "pr_seams.h"
+#include "prep/pr_seams.h"
 
 struct pr_cold_serve_params {
 	const char *state_dir;

@@ -6,7 +6,7 @@
 #include <inttypes.h>
 #include <string.h>
 
-#include "pr_config.h"
+#include "prep/pr_config.h"
 
 #define XVD_MAJOR 202u
 #define EXTENDED (1u << 28)	/* xen-vbd-interface: beyond xvdp or 15 parts */
@@ -40,35 +40,35 @@ bad:
 }
 
 static int
-disk_text(const struct pr_config_disk *d, uint32_t i, struct pr_text *t,
+disk_text(const struct pr_config_disk *d, uint32_t i, struct gen_text *t,
     struct err *e)
 {
-	if (pr_text_line(t, e, "disk.%u.vdev=%s", i, d->vdev) != 0 ||
-	    pr_text_line(t, e, "disk.%u.devid=%u", i, d->devid) != 0 ||
-	    pr_text_line(t, e, "disk.%u.mode=%c", i,
+	if (gen_text_line(t, e, "disk.%u.vdev=%s", i, d->vdev) != 0 ||
+	    gen_text_line(t, e, "disk.%u.devid=%u", i, d->devid) != 0 ||
+	    gen_text_line(t, e, "disk.%u.mode=%c", i,
 	    d->writable ? 'w' : 'r') != 0)
 		return -1;
-	if (pr_text_line(t, e, "disk.%u.origin=%s", i, d->origin) != 0 ||
-	    pr_text_line(t, e, "disk.%u.sectors=%" PRIu64, i,
+	if (gen_text_line(t, e, "disk.%u.origin=%s", i, d->origin) != 0 ||
+	    gen_text_line(t, e, "disk.%u.sectors=%" PRIu64, i,
 	    d->sectors) != 0)
 		return -1;
-	return pr_text_line(t, e, "disk.%u.delta=%s.delta", i, d->vdev);
+	return gen_text_line(t, e, "disk.%u.delta=%s.delta", i, d->vdev);
 }
 
 int
-pr_config_text(const struct pr_config *c, bool agent, struct pr_text *t,
+pr_config_text(const struct pr_config *c, bool agent, struct gen_text *t,
     struct err *e)
 {
-	if (pr_text_line(t, e, "name=%s", c->name) != 0 ||
-	    pr_text_line(t, e, "cfg=%s", c->cfg) != 0 ||
-	    pr_text_line(t, e, "kernel=%s", c->kernel) != 0 ||
+	if (gen_text_line(t, e, "name=%s", c->name) != 0 ||
+	    gen_text_line(t, e, "cfg=%s", c->cfg) != 0 ||
+	    gen_text_line(t, e, "kernel=%s", c->kernel) != 0 ||
 	    (c->ramdisk[0] != '\0' &&
-	    pr_text_line(t, e, "ramdisk=%s", c->ramdisk) != 0))
+	    gen_text_line(t, e, "ramdisk=%s", c->ramdisk) != 0))
 		return -1;
-	if (pr_text_line(t, e, "memory_kb=%" PRIu64, c->memory_kb) != 0 ||
-	    pr_text_line(t, e, "vcpus=%u", c->nr_vcpus) != 0 ||
-	    pr_text_line(t, e, "agent=%d", agent) != 0 ||
-	    pr_text_line(t, e, "disk.count=%u", c->nr_disks) != 0)
+	if (gen_text_line(t, e, "memory_kb=%" PRIu64, c->memory_kb) != 0 ||
+	    gen_text_line(t, e, "vcpus=%u", c->nr_vcpus) != 0 ||
+	    gen_text_line(t, e, "agent=%d", agent) != 0 ||
+	    gen_text_line(t, e, "disk.count=%u", c->nr_disks) != 0)
 		return -1;
 	for (uint32_t i = 0; i < c->nr_disks; i++)
 		if (disk_text(&c->disks[i], i, t, e) != 0)
@@ -77,20 +77,20 @@ pr_config_text(const struct pr_config *c, bool agent, struct pr_text *t,
 }
 
 int
-pr_config_settle_text(const struct pr_config_settle *s, struct pr_text *t,
+pr_config_settle_text(const struct pr_config_settle *s, struct gen_text *t,
     struct err *e)
 {
-	if (pr_text_line(t, e, "prerun=%s", s->prerun) != 0 ||
-	    pr_text_line(t, e, "user=%s", s->user) != 0 ||
-	    pr_text_line(t, e, "caches=%s", s->drop_caches ? "drop" :
+	if (gen_text_line(t, e, "prerun=%s", s->prerun) != 0 ||
+	    gen_text_line(t, e, "user=%s", s->user) != 0 ||
+	    gen_text_line(t, e, "caches=%s", s->drop_caches ? "drop" :
 	    "keep") != 0)
 		return -1;
-	if (pr_text_line(t, e, "boot_limit=%u", s->boot_limit) != 0 ||
-	    pr_text_line(t, e, "prerun_limit=%u", s->prerun_limit) != 0 ||
-	    pr_text_line(t, e, "quiet_limit=%u", s->quiet_limit) != 0)
+	if (gen_text_line(t, e, "boot_limit=%u", s->boot_limit) != 0 ||
+	    gen_text_line(t, e, "prerun_limit=%u", s->prerun_limit) != 0 ||
+	    gen_text_line(t, e, "quiet_limit=%u", s->quiet_limit) != 0)
 		return -1;
-	if (pr_text_line(t, e, "quiet_cpu=%u", s->quiet_cpu) != 0 ||
-	    pr_text_line(t, e, "quiet_disk=%u", s->quiet_disk) != 0)
+	if (gen_text_line(t, e, "quiet_cpu=%u", s->quiet_cpu) != 0 ||
+	    gen_text_line(t, e, "quiet_disk=%u", s->quiet_disk) != 0)
 		return -1;
-	return pr_text_line(t, e, "quiet_seconds=%u", s->quiet_seconds);
+	return gen_text_line(t, e, "quiet_seconds=%u", s->quiet_seconds);
 }

@@ -10,9 +10,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "err.h"
-#include "pr_gen.h"
-#include "pr_text.h"
+#include "include/err.h"
+#include "savefile/gen/gen.h"
+#include "savefile/gen/gen_text.h"
 
 #define PR_CONFIG_DISKS_MAX 8	/* as the launcher's */
 #define PR_CONFIG_TEXT_MAX 65536
@@ -37,7 +37,7 @@ struct pr_config_settle {
 };
 
 struct pr_config {
-	char name[PR_GEN_NAME_MAX + 1];	/* the template's */
+	char name[GEN_NAME_MAX + 1];	/* the template's */
 	char cfg[PATH_MAX];		/* absolute, as the next two */
 	char kernel[PATH_MAX];
 	char ramdisk[PATH_MAX];		/* "" without one */
@@ -57,11 +57,11 @@ int pr_config_devid(const char *untrusted_vdev, uint32_t *devid,
 /* name=, cfg=, kernel=, ramdisk= (absent without one), memory_kb=, vcpus=,
  * agent=0|1, disk.count= and for each disk i from 0 disk.i.vdev=, .devid=,
  * .mode=r|w, .origin=, .sectors=, .delta= (a file in the generation). */
-int pr_config_text(const struct pr_config *c, bool agent, struct pr_text *t,
+int pr_config_text(const struct pr_config *c, bool agent, struct gen_text *t,
     struct err *e);
 
 /* The lines of IDENT_PREPARE. */
-int pr_config_settle_text(const struct pr_config_settle *s, struct pr_text *t,
+int pr_config_settle_text(const struct pr_config_settle *s, struct gen_text *t,
     struct err *e);
 
 #endif

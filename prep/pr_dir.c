@@ -15,8 +15,8 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
-#include "cleanup.h"
-#include "pr_dir.h"
+#include "include/cleanup.h"
+#include "prep/pr_dir.h"
 
 #define FULL_BYTES (4u << 20)	/* with less than this left it is full */
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
  * A template's directory of generations, for who makes them (the layout is in
- * pr_gen.h).  What is here is durable: names are synced with their directory.
+ * gen.h).  What is here is durable: names are synced with their directory.
  */
 #ifndef PR_DIR_H
 #define PR_DIR_H
@@ -10,8 +10,8 @@
 #include <limits.h>
 #include <stdint.h>
 
-#include "err.h"
-#include "pr_gen.h"
+#include "include/err.h"
+#include "savefile/gen/gen.h"
 
 #define PR_DIR_TMP "tmp-"
 #define PR_DIR_GEN "gen-"

@@ -9,10 +9,10 @@
 
 #include <sodium.h>
 
-#include "clock.h"
-#include "ident.h"
-#include "pr_clock.h"
-#include "pr_domain.h"
+#include "include/clock.h"
+#include "include/ident.h"
+#include "prep/pr_clock.h"
+#include "prep/pr_domain.h"
 
 #define LIST_BATCH 64
 #define SUSPEND_SECONDS 60u	/* libxl's limit as well */

@@ -7,7 +7,7 @@
 
 #include <stdbool.h>
 
-#include "pr_seams.h"
+#include "prep/pr_seams.h"
 
 #define PR_DOMAIN_UUID_TEXT 37
 #define PR_DOMAIN_ID_TEXT (2 * HV_UUID_BYTES + 1)

@@ -8,10 +8,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "clock.h"
-#include "pr_clock.h"
-#include "pr_domain.h"
-#include "pr_domain_end.h"
+#include "include/clock.h"
+#include "prep/pr_clock.h"
+#include "prep/pr_domain.h"
+#include "prep/pr_domain_end.h"
 
 #define PATH_BYTES 160
 #define NAMES_BYTES 4096

@@ -5,7 +5,7 @@
 #ifndef PR_DOMAIN_END_H
 #define PR_DOMAIN_END_H
 
-#include "pr_seams.h"
+#include "prep/pr_seams.h"
 
 /* Ends the domain, at whatever point it is, closes its disks' backends and
  * removes its nodes.  0 also if there is nothing.  Not interruptible. */

@@ -17,8 +17,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "cleanup.h"
-#include "pr_install.h"
+#include "include/cleanup.h"
+#include "prep/pr_install.h"
 
 #define UNIT "dvm-agent.service"
 #define UNIT_DIR "etc/systemd/system"

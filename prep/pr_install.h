@@ -7,7 +7,7 @@
 
 #include <stdbool.h>
 
-#include "err.h"
+#include "include/err.h"
 
 #define PR_INSTALL_AGENT "/usr/local/sbin/dvm-agent"
 

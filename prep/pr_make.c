@@ -11,14 +11,14 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "cleanup.h"
-#include "pr_clock.h"
-#include "pr_domain_end.h"
-#include "pr_make.h"
-#include "pr_record.h"
-#include "pr_settle.h"
-#include "pr_undo.h"
-#include "pr_verify.h"
+#include "include/cleanup.h"
+#include "prep/pr_clock.h"
+#include "prep/pr_domain_end.h"
+#include "prep/pr_make.h"
+#include "prep/pr_record.h"
+#include "prep/pr_settle.h"
+#include "prep/pr_undo.h"
+#include "prep/pr_verify.h"
 
 static int
 step(struct pr_make *m, const char *name, struct err *e)
@@ -68,7 +68,7 @@ static int
 boot(struct pr_make *m, struct err *e)
 {
 	const struct pr_seams *s = m->seams;
-	char name[PR_GEN_NAME_MAX + 16];
+	char name[GEN_NAME_MAX + 16];
 	const struct pr_start start = {
 		.config = m->params->config,
 		.name = name,

@@ -9,17 +9,18 @@
 
 #include <sodium.h>
 
-#include "pr_key.h"
-#include "pr_make.h"
-#include "pr_undo.h"
-#include "pr_verify.h"
+#include "prep/pr_make.h"
+#include "prep/pr_prepare.h"
+#include "prep/pr_undo.h"
+#include "prep/pr_verify.h"
+#include "savefile/gen/gen_key.h"
 
 struct prepare {
 	struct pr_make make;
 	struct pr_dir dir;
 	struct hv_host host;
 	char config_text[PR_CONFIG_TEXT_MAX];
-	char key_text[PR_KEY_BYTES_MAX];
+	char key_text[GEN_KEY_BYTES_MAX];
 };
 
 /* The two texts, of the template as it is now. */
@@ -27,13 +28,13 @@ static int
 describe(struct prepare *p, struct err *e)
 {
 	const struct pr_params *params = p->make.params;
-	struct pr_text t = { .buf = p->config_text,
+	struct gen_text t = { .buf = p->config_text,
 	    .cap = sizeof(p->config_text) };
 
 	if (pr_config_text(params->config, params->by_agent, &t, e) != 0)
 		return -1;
-	p->make.config_text = pr_text_blob(&t);
-	if (pr_key_build(&p->make.config_text, &p->host, p->key_text,
+	p->make.config_text = gen_text_blob(&t);
+	if (gen_key_build(&p->make.config_text, &p->host, p->key_text,
 	    sizeof(p->key_text), e) != 0)
 		return -1;
 	p->make.key_text = (struct sf_blob){ (const uint8_t *)p->key_text,
@@ -79,10 +80,10 @@ prepare(struct prepare *p, struct err *e)
 	if (pr_undo_all(s, &p->dir, &result->nr_undone, e) != 0)
 		return -1;
 	/* Also if nothing comes of it: a cold boot goes by it. */
-	if (pr_gen_set_cfg(params->state_dir, params->config->name,
+	if (gen_set_cfg(params->state_dir, params->config->name,
 	    params->config->cfg, e) != 0)
 		return -1;
-	if (pr_gen_host_key(params->state_dir, 1, p->make.host_key, e) != 0 ||
+	if (gen_host_key(params->state_dir, 1, p->make.host_key, e) != 0 ||
 	    s->hv->ops->host(s->hv, &p->host, e) != 0 || describe(p, e) != 0)
 		return -1;
 	if (!params->force && pr_verify_current(params, &p->host,

@@ -6,23 +6,7 @@
 #ifndef PR_PREPARE_H
 #define PR_PREPARE_H
 
-#include <stdbool.h>
-#include <stdint.h>
-
-#include "pr_report.h"
-#include "pr_seams.h"
-#include "sf_page.h"
-
-struct pr_params {
-	const char *state_dir;
-	const struct pr_config *config;
-	bool force;			/* also if the generation is valid */
-	unsigned keep;			/* old generations to keep */
-	enum sf_codec codec;
-	uint64_t delta_max;		/* bytes per disk; 0: all it may need */
-	bool by_agent;			/* else settled after settle_seconds */
-	unsigned settle_seconds;	/* to wait, or to wait for at most */
-};
+#include "prep/pr_work.h"
 
 /* On failure the generation that was current still is, and nothing of this
  * run is left, unless the message says so. */

@@ -15,11 +15,11 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "clock.h"
-#include "launch_page.h"
-#include "pr_clock.h"
-#include "pr_record.h"
-#include "pr_stream.h"
+#include "include/clock.h"
+#include "include/wire/launch_page.h"
+#include "prep/pr_clock.h"
+#include "prep/pr_record.h"
+#include "prep/pr_stream.h"
 
 #define PIPE_BYTES (1 << 20)	/* the most a pipe may have by default */
 #define TICK_MS 250

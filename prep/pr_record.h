@@ -6,8 +6,8 @@
 #ifndef PR_RECORD_H
 #define PR_RECORD_H
 
-#include "hv.h"
-#include "sf_writer.h"
+#include "include/seam/hv.h"
+#include "savefile/sf_writer.h"
 
 struct pr_record_params {
 	struct hv *hv;

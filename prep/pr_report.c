@@ -5,9 +5,9 @@
 #include <inttypes.h>
 #include <stdarg.h>
 
-#include "clock.h"
-#include "pr_clock.h"
-#include "pr_report.h"
+#include "include/clock.h"
+#include "prep/pr_clock.h"
+#include "prep/pr_report.h"
 
 #define REDRAW_MS 100u
 #define NAME_WIDTH 10

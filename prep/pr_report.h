@@ -10,8 +10,8 @@
 #include <stdint.h>
 #include <stdio.h>
 
-#include "pr_settle.h"
-#include "sf_writer.h"
+#include "prep/pr_settle.h"
+#include "savefile/sf_writer.h"
 
 #define PR_REPORT_STEPS_MAX 8
 

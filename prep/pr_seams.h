@@ -6,10 +6,10 @@
 #ifndef PR_SEAMS_H
 #define PR_SEAMS_H
 
-#include "disk.h"
-#include "hv.h"
-#include "pr_config.h"
-#include "store.h"
+#include "include/seam/disk.h"
+#include "include/seam/hv.h"
+#include "include/seam/store.h"
+#include "prep/pr_config.h"
 
 /* A domain to start.  devs[i] is what the guest gets for config->disks[i]. */
 struct pr_start {

@@ -10,10 +10,10 @@
 
 #include <sodium.h>
 
-#include "clock.h"
-#include "ident.h"
-#include "pr_clock.h"
-#include "pr_settle.h"
+#include "include/clock.h"
+#include "include/ident.h"
+#include "prep/pr_clock.h"
+#include "prep/pr_settle.h"
 
 #define PATH_BYTES 128
 #define VALUE_BYTES 2049	/* xenstore's limit, and a NUL */
@@ -56,7 +56,7 @@ ask_agent(const struct pr_seams *s, const struct pr_settle_params *p,
     struct err *e)
 {
 	char path[PATH_BYTES], text[VALUE_BYTES];
-	struct pr_text t = { .buf = text, .cap = sizeof(text) };
+	struct gen_text t = { .buf = text, .cap = sizeof(text) };
 	/* The guest may read what lies below its own path. */
 	const struct store_node node = { .path = path, .value = text,
 	    .owner = STORE_NO_PERMS, .reader = STORE_NOBODY };

@@ -7,9 +7,9 @@
 
 #include <stdbool.h>
 
-#include "launch_page.h"
-#include "pr_config.h"
-#include "pr_seams.h"
+#include "include/wire/launch_page.h"
+#include "prep/pr_config.h"
+#include "prep/pr_seams.h"
 
 /* In the order in which the agent takes them. */
 #define PR_SETTLE_STEPS 6

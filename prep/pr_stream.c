@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "pr_stream.h"
+#include "prep/pr_stream.h"
 
 #define PAGE_BYTES 4096u
 #define RUN_PAGES 64u		/* pages read at a time */

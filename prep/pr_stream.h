@@ -10,7 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "err.h"
+#include "include/err.h"
 
 /* libxc's MAX_BATCH_SIZE: pfns in one record. */
 #define PR_STREAM_BATCH_MAX 1024u

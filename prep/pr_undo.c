@@ -6,11 +6,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "clock.h"
-#include "ident.h"
-#include "pr_domain.h"
-#include "pr_domain_end.h"
-#include "pr_undo.h"
+#include "include/clock.h"
+#include "include/ident.h"
+#include "prep/pr_domain.h"
+#include "prep/pr_domain_end.h"
+#include "prep/pr_undo.h"
 
 #define REMOVE_SECONDS 20u
 #define NAMES_BYTES 8192

@@ -9,8 +9,8 @@
 #ifndef PR_UNDO_H
 #define PR_UNDO_H
 
-#include "pr_dir.h"
-#include "pr_seams.h"
+#include "prep/pr_dir.h"
+#include "prep/pr_seams.h"
 
 /* The name of a dm device of this preparation. */
 void pr_undo_dm_name(const char *id, const char *vdev,

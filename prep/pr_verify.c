@@ -11,11 +11,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "cleanup.h"
-#include "pr_key.h"
-#include "pr_undo.h"
-#include "pr_verify.h"
-#include "sf_reader.h"
+#include "include/cleanup.h"
+#include "prep/pr_undo.h"
+#include "prep/pr_verify.h"
+#include "savefile/gen/gen_key.h"
+#include "savefile/sf_reader.h"
 
 /* Beyond this no guest is: a bound for what a reader may allocate. */
 #define GUEST_BYTES_MAX (UINT64_C(1) << 40)
@@ -107,7 +107,7 @@ pr_verify(const struct pr_make *m, struct err *e)
 	for (uint32_t i = 0; i < c->nr_disks; i++)
 		if (verify_disk(m, &c->disks[i], e) != 0)
 			return -1;
-	if (pr_key_check(&m->key_text, &m->config_text, m->host, e) != 0)
+	if (gen_key_check(&m->key_text, &m->config_text, m->host, e) != 0)
 		return err_prefix(e, "the template must not change while it "
 		    "is prepared");
 	return 0;
@@ -133,7 +133,7 @@ static bool
 same_config(const struct sf_blob *recorded, const struct pr_config *c)
 {
 	AUTO_FREE char *buf = malloc(PR_CONFIG_TEXT_MAX);
-	struct pr_text t = { .buf = buf, .cap = PR_CONFIG_TEXT_MAX };
+	struct gen_text t = { .buf = buf, .cap = PR_CONFIG_TEXT_MAX };
 	struct sf_blob now;
 	uint64_t agent;
 	struct err ignored;
@@ -141,7 +141,7 @@ same_config(const struct sf_blob *recorded, const struct pr_config *c)
 	if (buf == NULL || sf_state_text_get_u64(recorded, "agent", &agent,
 	    &ignored) != 0 || pr_config_text(c, agent != 0, &t, &ignored) != 0)
 		return false;
-	now = pr_text_blob(&t);
+	now = gen_text_blob(&t);
 	return same(recorded, &now);
 }
 
@@ -152,23 +152,23 @@ pr_verify_current(const struct pr_params *p, const struct hv_host *host,
 	const struct sf_limits limits = { .guest_bytes_max = GUEST_BYTES_MAX };
 	struct sf_reader *r = NULL;
 	const struct sf_state *state;
-	struct pr_gen gen;
+	struct gen gen;
 	struct err why;
 	int current = 0;
 
-	if (pr_gen_open_current(p->state_dir, p->config->name, &gen,
+	if (gen_open_current(p->state_dir, p->config->name, &gen,
 	    &why) == 0)
 		r = sf_reader_open(gen.savefile_fd, host_key, &limits, &why);
 	if (r != NULL) {
 		state = sf_reader_state(r);
 		current = same_config(&state->config, p->config) &&
-		    pr_key_check(&state->key, &state->config, host,
+		    gen_key_check(&state->key, &state->config, host,
 		    &why) == 0 && has_deltas(p->config, gen.dir);
 	}
 	if (current)
 		(void)snprintf(id, 64, "%.63s", strrchr(gen.dir, '/') + 1 +
 		    strlen(PR_DIR_GEN));
 	sf_reader_close(r);
-	pr_gen_close(&gen);
+	gen_close(&gen);
 	return current;
 }

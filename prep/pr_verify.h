@@ -5,7 +5,7 @@
 #ifndef PR_VERIFY_H
 #define PR_VERIFY_H
 
-#include "pr_make.h"
+#include "prep/pr_work.h"
 
 /* The paths of files in a generation's directory `dir`, itself less than
  * PATH_MAX long. */

@@ -8,7 +8,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "pr_watch.h"
+#include "prep/pr_watch.h"
 
 #define DONE 'd'
 

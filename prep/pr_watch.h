@@ -8,7 +8,7 @@
 
 #include <sys/types.h>
 
-#include "err.h"
+#include "include/err.h"
 
 struct pr_watch {
 	pid_t pid;

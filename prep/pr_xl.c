@@ -18,12 +18,12 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "cleanup.h"
-#include "clock.h"
-#include "ident.h"
-#include "pr_clock.h"
-#include "pr_domain.h"
-#include "pr_xl.h"
+#include "include/cleanup.h"
+#include "include/clock.h"
+#include "include/ident.h"
+#include "prep/pr_clock.h"
+#include "prep/pr_domain.h"
+#include "prep/pr_xl.h"
 
 #define START_SECONDS 300u
 #define KILL_GRACE_MS 3000u

@@ -5,7 +5,7 @@
 #ifndef PR_XL_H
 #define PR_XL_H
 
-#include "pr_seams.h"
+#include "prep/pr_seams.h"
 
 /* Takes no context. */
 extern const struct pr_domain_ops pr_xl_ops;

@@ -15,10 +15,10 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "cleanup.h"
-#include "clock.h"
-#include "dvm_savefile.h"
-#include "sf_io.h"
+#include "include/cleanup.h"
+#include "include/clock.h"
+#include "savefile/dvm_savefile.h"
+#include "savefile/sf_io.h"
 
 #ifndef DVM_VERSION
 #define DVM_VERSION "0.1"

@@ -5,7 +5,7 @@
 #ifndef DVM_SAVEFILE_H
 #define DVM_SAVEFILE_H
 
-#include "sf_reader.h"
+#include "savefile/sf_reader.h"
 
 /* One of the program's commands; the table of them gives dispatch, help and
  * usage.  run() gets argv[0] = the command's name and returns the exit

@@ -10,8 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "dvm_savefile.h"
-#include "sf_page.h"
+#include "savefile/dvm_savefile.h"
+#include "savefile/sf_page.h"
 
 #define GROUP_BYTES ((size_t)SF_GROUP_PAGES * SF_PAGE_BYTES)
 

@@ -15,9 +15,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "cleanup.h"
-#include "dvm_savefile.h"
-#include "sf_export.h"
+#include "include/cleanup.h"
+#include "savefile/dvm_savefile.h"
+#include "savefile/sf_export.h"
 
 /* Into a new file beside `out`, which it then replaces. */
 static int

@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "dvm_savefile.h"
+#include "savefile/dvm_savefile.h"
 
 /* What is counted over the tables. */
 struct counts {

@@ -5,7 +5,7 @@
  */
 #include <emmintrin.h>
 
-#include "sf_copy.h"
+#include "savefile/sf_copy.h"
 
 void
 sf_copy_past_cache(uint8_t *dst, const uint8_t *src, size_t len)

@@ -6,7 +6,7 @@
 #include <sodium.h>
 #include <string.h>
 
-#include "sf_digest.h"
+#include "savefile/sf_digest.h"
 
 #define DIGESTS_END (SF_OFF_KEYED_DIGEST + SF_DIGEST_BYTES)
 

@@ -13,8 +13,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "err.h"
-#include "sf_format.h"
+#include "include/err.h"
+#include "savefile/sf_format.h"
 
 /* Puts both into meta's header; without host_key the keyed one is zeros. */
 int sf_digest_sign(uint8_t *meta, size_t len, const uint8_t *host_key,

@@ -8,10 +8,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "sf_bytes.h"
-#include "sf_export.h"
-#include "sf_io.h"
-#include "sf_page.h"
+#include "savefile/sf_bytes.h"
+#include "savefile/sf_export.h"
+#include "savefile/sf_io.h"
+#include "savefile/sf_page.h"
 
 /* docs/specs/libxc-migration-stream.pandoc and xg_sr_stream_format.h. */
 enum xc_record {

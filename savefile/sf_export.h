@@ -9,7 +9,7 @@
 
 #include <stdbool.h>
 
-#include "sf_reader.h"
+#include "savefile/sf_reader.h"
 
 /* With xl_envelope the stream is put inside what `xl save` writes around it,
  * without a domain configuration: `xl restore CONFIG FILE` takes it. */

@@ -7,8 +7,8 @@
 #include <inttypes.h>
 #include <string.h>
 
-#include "sf_bytes.h"
-#include "sf_format.h"
+#include "savefile/sf_bytes.h"
+#include "savefile/sf_format.h"
 
 #define DIGESTS_END (SF_OFF_KEYED_DIGEST + SF_DIGEST_BYTES)
 

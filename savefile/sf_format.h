@@ -20,7 +20,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "err.h"
+#include "include/err.h"
 
 #define SF_MAGIC "\x89" "DVMSF\r\n"	/* 8 bytes */
 #define SF_VERSION 1u

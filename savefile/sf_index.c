@@ -8,8 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "sf_bytes.h"
-#include "sf_index.h"
+#include "savefile/sf_bytes.h"
+#include "savefile/sf_index.h"
 
 /* Where the fields of an extent and of an index entry are. */
 enum { EXT_FIRST = 0, EXT_NR = 4, EXT_KIND = 8, EXT_BITMAP = 12 };

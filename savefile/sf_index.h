@@ -10,7 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "sf_format.h"
+#include "savefile/sf_format.h"
 
 enum sf_extent_kind {
 	SF_EXTENT_ABSENT = 0,	/* no frame of these groups is populated */

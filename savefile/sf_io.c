@@ -6,7 +6,7 @@
 #include <inttypes.h>
 #include <unistd.h>
 
-#include "sf_io.h"
+#include "savefile/sf_io.h"
 
 int
 sf_io_read_at(int fd, void *buf, size_t len, uint64_t off, struct err *e)

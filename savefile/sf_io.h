@@ -9,7 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "err.h"
+#include "include/err.h"
 
 /* ERR_INPUT if the file ends before off + len. */
 int sf_io_read_at(int fd, void *buf, size_t len, uint64_t off, struct err *e);

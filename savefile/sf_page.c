@@ -11,8 +11,8 @@
 /* XXH3 with the widest vectors that the CPU has, chosen at run time. */
 #include <xxh_x86dispatch.h>
 
-#include "sf_copy.h"
-#include "sf_page.h"
+#include "savefile/sf_copy.h"
+#include "savefile/sf_page.h"
 
 /* On 113 MB of a Debian guest: level 6 is 68 MB/s and 3.27 to 1, level 9 is 26
  * MB/s and 3.29 to 1; decoding is as fast from either. */

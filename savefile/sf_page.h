@@ -9,8 +9,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "err.h"
-#include "sf_index.h"
+#include "include/err.h"
+#include "savefile/sf_index.h"
 
 /* Is this 4 KiB page all zero? */
 bool sf_page_is_zero(const uint8_t *page);

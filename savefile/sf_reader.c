@@ -13,11 +13,11 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "sf_bytes.h"
-#include "sf_digest.h"
-#include "sf_io.h"
-#include "sf_page.h"
-#include "sf_reader.h"
+#include "savefile/sf_bytes.h"
+#include "savefile/sf_digest.h"
+#include "savefile/sf_io.h"
+#include "savefile/sf_page.h"
+#include "savefile/sf_reader.h"
 
 #ifndef MADV_POPULATE_READ
 #define MADV_POPULATE_READ 22		/* Linux 5.14 */

@@ -10,9 +10,9 @@
 
 #include <stdbool.h>
 
-#include "sf_format.h"
-#include "sf_index.h"
-#include "sf_state.h"
+#include "savefile/sf_format.h"
+#include "savefile/sf_index.h"
+#include "savefile/sf_state.h"
 
 struct sf_reader;
 

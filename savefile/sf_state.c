@@ -6,8 +6,8 @@
 #include <inttypes.h>
 #include <string.h>
 
-#include "sf_bytes.h"
-#include "sf_state.h"
+#include "savefile/sf_bytes.h"
+#include "savefile/sf_state.h"
 
 #define RECORD_HEADER_BYTES 8u
 #define NR_RECORDS ((unsigned)SF_RECORD_CONFIG)

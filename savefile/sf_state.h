@@ -10,7 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "err.h"
+#include "include/err.h"
 
 enum sf_record_type {
 	SF_RECORD_PLATFORM = 1,		/* the fixed fields, 80 bytes */

@@ -12,10 +12,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "sf_bytes.h"
-#include "sf_digest.h"
-#include "sf_io.h"
-#include "sf_writer.h"
+#include "savefile/sf_bytes.h"
+#include "savefile/sf_digest.h"
+#include "savefile/sf_io.h"
+#include "savefile/sf_writer.h"
 
 /* Room for the state: texts, CPU policy and params, and per vCPU its part of
  * the HVM context (about 10 KiB with AVX-512's registers). */

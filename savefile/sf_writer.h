@@ -7,9 +7,9 @@
 #ifndef SF_WRITER_H
 #define SF_WRITER_H
 
-#include "sf_format.h"
-#include "sf_page.h"
-#include "sf_state.h"
+#include "savefile/sf_format.h"
+#include "savefile/sf_page.h"
+#include "savefile/sf_state.h"
 
 struct sf_writer;
 

@@ -10,8 +10,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "ag_desktop.h"
-#include "ag_file.h"
+#include "prep/agent/ag_desktop.h"
+#include "prep/agent/ag_file.h"
 
 #define ENTRY_BYTES 65536
 

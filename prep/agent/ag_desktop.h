@@ -8,7 +8,7 @@
 
 #include <stddef.h>
 
-#include "err.h"
+#include "include/err.h"
 
 struct ag_desktop {
 	const char *root;		/* before /usr: "", but in tests */

@@ -9,8 +9,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "ag_file.h"
-#include "cleanup.h"
+#include "include/cleanup.h"
+#include "prep/agent/ag_file.h"
 
 void
 ag_file_sleep_ms(unsigned ms)

@@ -13,7 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "ag_files.h"
+#include "prep/agent/ag_files.h"
 
 #define LOOK_BYTES 65536u
 

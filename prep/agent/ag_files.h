@@ -10,8 +10,8 @@
 
 #include <sodium.h>
 
-#include "ag_run.h"
-#include "chan.h"
+#include "include/wire/chan.h"
+#include "prep/agent/ag_run.h"
 
 #define AG_FILES_PATH_BYTES (256 + 16 + 8 + CHAN_NAME_MAX + 1)
 

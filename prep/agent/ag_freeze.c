@@ -20,11 +20,11 @@
 
 #include <linux/magic.h>
 
-#include "ag_file.h"
-#include "ag_freeze.h"
-#include "ag_run.h"
-#include "cleanup.h"
-#include "clock.h"
+#include "include/cleanup.h"
+#include "include/clock.h"
+#include "prep/agent/ag_file.h"
+#include "prep/agent/ag_freeze.h"
+#include "prep/agent/ag_run.h"
 
 #define AGENT_GROUP "dvm-agent"
 #define GUEST_GROUP "dvm-guest"

@@ -20,10 +20,10 @@
 
 #include <linux/random.h>
 
-#include "ag_file.h"
-#include "ag_identity.h"
-#include "ag_run.h"
-#include "clock.h"
+#include "include/clock.h"
+#include "prep/agent/ag_file.h"
+#include "prep/agent/ag_identity.h"
+#include "prep/agent/ag_run.h"
 
 #define HOSTS_BYTES 16384
 #define CLOCK_SLACK_NS INT64_C(20000000)

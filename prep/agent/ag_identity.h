@@ -7,7 +7,7 @@
 
 #include <stdint.h>
 
-#include "launch_page.h"
+#include "include/wire/launch_page.h"
 
 /* Before the guest is held: opens what become() needs, and puts files of a
  * tmpfs over those that hold an identity, so that nothing waits for a disk. */

@@ -14,9 +14,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "ag_file.h"
-#include "ag_quiet.h"
-#include "clock.h"
+#include "include/clock.h"
+#include "prep/agent/ag_file.h"
+#include "prep/agent/ag_quiet.h"
 
 #define PROC_BYTES 16384
 #define STEP_BYTES (2u << 20)

@@ -18,9 +18,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "ag_file.h"
-#include "ag_run.h"
-#include "cleanup.h"
+#include "include/cleanup.h"
+#include "prep/agent/ag_file.h"
+#include "prep/agent/ag_run.h"
 
 #define DATABASE_BYTES 65536
 #define FIELDS_MAX 7

@@ -17,11 +17,11 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "ag_files.h"
-#include "ag_serve.h"
-#include "ag_spawn.h"
-#include "ag_start.h"
-#include "ag_stdio.h"
+#include "prep/agent/ag_files.h"
+#include "prep/agent/ag_serve.h"
+#include "prep/agent/ag_spawn.h"
+#include "prep/agent/ag_start.h"
+#include "prep/agent/ag_stdio.h"
 
 #define EXIT_SIGNAL 256
 

@@ -6,9 +6,9 @@
 #ifndef AG_SERVE_H
 #define AG_SERVE_H
 
-#include "ag_run.h"
-#include "chan.h"
-#include "err.h"
+#include "include/err.h"
+#include "include/wire/chan.h"
+#include "prep/agent/ag_run.h"
 
 struct ag_serve_params {
 	const struct ag_run_user *user;	/* whose all that runs is */

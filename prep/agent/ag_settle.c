@@ -11,13 +11,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "ag_file.h"
-#include "ag_identity.h"
-#include "ag_run.h"
-#include "ag_settle.h"
-#include "ag_vchan.h"
-#include "clock.h"
-#include "ident.h"
+#include "include/clock.h"
+#include "include/ident.h"
+#include "prep/agent/ag_file.h"
+#include "prep/agent/ag_identity.h"
+#include "prep/agent/ag_run.h"
+#include "prep/agent/ag_settle.h"
+#include "prep/agent/ag_vchan.h"
 
 #define CLEAN_LIMIT_S 60u
 #define MEMORY_LIMIT_S 120u

@@ -8,10 +8,10 @@
 
 #include <stdbool.h>
 
-#include "ag_freeze.h"
-#include "ag_quiet.h"
-#include "ag_xenbus.h"
-#include "launch_page.h"
+#include "include/wire/launch_page.h"
+#include "prep/agent/ag_freeze.h"
+#include "prep/agent/ag_quiet.h"
+#include "prep/agent/ag_xenbus.h"
 
 #define AG_SETTLE_WHY_BYTES 1024
 

@@ -17,8 +17,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "ag_file.h"
-#include "ag_spawn.h"
+#include "prep/agent/ag_file.h"
+#include "prep/agent/ag_spawn.h"
 
 #define CHILDREN_BYTES 65536
 #define END_ROUNDS 300u

@@ -10,8 +10,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#include "ag_run.h"
-#include "err.h"
+#include "include/err.h"
+#include "prep/agent/ag_run.h"
 
 struct ag_spawn {
 	const char *const *argv;

@@ -10,8 +10,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "ag_desktop.h"
-#include "ag_start.h"
+#include "prep/agent/ag_desktop.h"
+#include "prep/agent/ag_start.h"
 
 #define NR(array) (sizeof(array) / sizeof((array)[0]))
 

@@ -5,9 +5,9 @@
 #ifndef AG_START_H
 #define AG_START_H
 
-#include "ag_files.h"
-#include "ag_run.h"
-#include "chan.h"
+#include "include/wire/chan.h"
+#include "prep/agent/ag_files.h"
+#include "prep/agent/ag_run.h"
 
 struct ag_start {
 	const char *root;	/* before /etc and /usr: "", but in tests */

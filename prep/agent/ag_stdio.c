@@ -9,7 +9,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-#include "ag_stdio.h"
+#include "prep/agent/ag_stdio.h"
 
 #define END_OF_TRANSMISSION 0x04	/* ^D */
 

@@ -7,8 +7,8 @@
 
 #include <poll.h>
 
-#include "ag_spawn.h"
-#include "chan.h"
+#include "include/wire/chan.h"
+#include "prep/agent/ag_spawn.h"
 
 #define AG_STDIO_FDS 3
 

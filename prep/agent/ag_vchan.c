@@ -7,10 +7,10 @@
 #include <stdio.h>
 #include <unistd.h>
 
-#include "ag_run.h"
-#include "ag_vchan.h"
-#include "chan_vchan.h"
-#include "ident.h"
+#include "include/ident.h"
+#include "include/wire/chan_vchan.h"
+#include "prep/agent/ag_run.h"
+#include "prep/agent/ag_vchan.h"
 
 #define RING_BYTES 262144u
 #define DEVICE "/dev/xen/gntalloc"

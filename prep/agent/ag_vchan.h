@@ -6,8 +6,8 @@
 #ifndef AG_VCHAN_H
 #define AG_VCHAN_H
 
-#include "chan.h"
-#include "err.h"
+#include "include/err.h"
+#include "include/wire/chan.h"
 
 /* While the guest settles: loads the modules that it needs.  Says on stderr
  * what is missing, which is no failure: such a guest cannot run programs. */

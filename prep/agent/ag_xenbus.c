@@ -10,7 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "ag_xenbus.h"
+#include "prep/agent/ag_xenbus.h"
 
 static int
 fail(const char *what)

@@ -23,16 +23,16 @@
 #include <sys/timerfd.h>
 #include <unistd.h>
 
-#include "ag_file.h"
-#include "ag_freeze.h"
-#include "ag_identity.h"
-#include "ag_serve.h"
-#include "ag_settle.h"
-#include "ag_vchan.h"
-#include "ag_xenbus.h"
-#include "clock.h"
-#include "ident.h"
-#include "launch_page.h"
+#include "include/clock.h"
+#include "include/ident.h"
+#include "include/wire/launch_page.h"
+#include "prep/agent/ag_file.h"
+#include "prep/agent/ag_freeze.h"
+#include "prep/agent/ag_identity.h"
+#include "prep/agent/ag_serve.h"
+#include "prep/agent/ag_settle.h"
+#include "prep/agent/ag_vchan.h"
+#include "prep/agent/ag_xenbus.h"
 
 #define FIRST_UID 1000u
 
