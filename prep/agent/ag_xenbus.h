@@ -7,6 +7,7 @@
 #define AG_XENBUS_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include <xen/io/xs_wire.h>
 

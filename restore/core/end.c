@@ -4,7 +4,6 @@
  * but for the run_* functions, which are the workers'.
  */
 #include <inttypes.h>
-#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,6 +11,7 @@
 #include <unistd.h>
 
 #include "include/clock.h"
+#include "include/container_of.h"
 #include "include/wire/launch_page.h"
 #include "restore/core/channels.h"
 #include "restore/core/end.h"
@@ -26,8 +26,7 @@
 static struct rs_slot *
 of(struct rs_job *job)
 {
-	return (struct rs_slot *)(void *)((char *)job -
-	    offsetof(struct rs_slot, job));
+	return container_of(job, struct rs_slot, job);
 }
 
 void
@@ -71,8 +70,7 @@ put(struct rs_slot *s, void (*run)(struct rs_job *, const struct env *),
 static void
 run_sweep(struct rs_job *job, const struct env *env)
 {
-	struct rs_core *c = (struct rs_core *)(void *)((char *)job -
-	    offsetof(struct rs_core, sweep));
+	struct rs_core *c = container_of(job, struct rs_core, sweep);
 
 	rs_reconcile_bases(env, &c->survivors);
 }

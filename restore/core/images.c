@@ -3,12 +3,12 @@
  * Opening and closing generations, by workers.  Runs in core.
  */
 #include <dirent.h>
-#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "include/clock.h"
+#include "include/container_of.h"
 #include "restore/core/images.h"
 #include "restore/core/life.h"
 #include "restore/core/queries.h"
@@ -16,8 +16,7 @@
 static struct rs_image *
 of(struct rs_job *job)
 {
-	return (struct rs_image *)(void *)((char *)job -
-	    offsetof(struct rs_image, job));
+	return container_of(job, struct rs_image, job);
 }
 
 static void done_open(struct rs_job *job, void *arg);

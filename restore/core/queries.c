@@ -4,12 +4,12 @@
  * run_* functions, which are the workers'.
  */
 #include <errno.h>
-#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "include/clock.h"
+#include "include/container_of.h"
 #include "restore/core/channels.h"
 #include "restore/core/check.h"
 #include "restore/core/end.h"
@@ -144,8 +144,8 @@ progress_kills(struct rs_core *c)
 static void
 run_check(struct rs_job *job, const struct env *env)
 {
-	struct rs_queries_check *k = (struct rs_queries_check *)(void *)
-	    ((char *)job - offsetof(struct rs_queries_check, job));
+	struct rs_queries_check *k = container_of(job,
+	    struct rs_queries_check, job);
 
 	rs_check(&k->check, env);
 	k->nr_files = rs_core_count_files();

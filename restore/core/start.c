@@ -4,13 +4,13 @@
  * the run_* functions, and note(), which are the workers'.
  */
 #include <inttypes.h>
-#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
 #include "include/clock.h"
+#include "include/container_of.h"
 #include "include/wire/launch_page.h"
 #include "restore/core/channels.h"
 #include "restore/core/cold.h"
@@ -28,8 +28,7 @@
 static struct rs_slot *
 of(struct rs_job *job)
 {
-	return (struct rs_slot *)(void *)((char *)job -
-	    offsetof(struct rs_slot, job));
+	return container_of(job, struct rs_slot, job);
 }
 
 /* It is whole: what a later core must know of it. */

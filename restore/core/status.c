@@ -5,12 +5,12 @@
  */
 #include <dirent.h>
 #include <errno.h>
-#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "include/clock.h"
+#include "include/container_of.h"
 #include "restore/core/cold.h"
 #include "restore/core/images.h"
 #include "restore/core/queries.h"
@@ -31,8 +31,7 @@ struct status {
 static struct status *
 of(struct rs_job *job)
 {
-	return (struct status *)(void *)((char *)job -
-	    offsetof(struct status, job));
+	return container_of(job, struct status, job);
 }
 
 static void

@@ -2,7 +2,7 @@
  *
  * The courier: hands frames from a client to its disposable and back, after
  * checking each.  All that it hears is untrusted, from both sides; its memory
- * is what stands here.  Begins as root, with what it takes to connect and to
+ * is struct courier.  Begins as root, with what it takes to connect and to
  * become nobody; is confined before it reads the first byte.
  */
 #include <cap-ng.h>
@@ -12,6 +12,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -41,13 +42,14 @@
 #define STATUS_FAILED 125
 #define FILES_MAX 64
 
-static struct chan client, guest;
-static const struct rs_stock_board *board;
-
-/* Of the window that began at start_ns. */
-static struct {
-	uint64_t start_ns, cpu_ns, frames, bytes;
-} pace;
+struct courier {
+	struct chan client, guest;
+	const struct rs_stock_board *board;
+	/* Of the window that began at start_ns. */
+	struct {
+		uint64_t start_ns, cpu_ns, frames, bytes;
+	} pace;
+};
 
 static void
 come_after_launches(void)
@@ -99,56 +101,57 @@ cpu_now_ns(void)
 }
 
 static bool
-has_share_only(uint64_t now)
+has_share_only(const struct courier *c, uint64_t now)
 {
-	return (pace.frames > PACE_FRAMES &&
-	    pace.bytes / pace.frames < PACE_BYTES) ||
-	    now < atomic_load_explicit(&board->launch_until_ns,
+	return (c->pace.frames > PACE_FRAMES &&
+	    c->pace.bytes / c->pace.frames < PACE_BYTES) ||
+	    now < atomic_load_explicit(&c->board->launch_until_ns,
 	    memory_order_relaxed);
 }
 
 /* Stands still while the guest has had its share. */
 static void
-keep_pace(void)
+keep_pace(struct courier *c)
 {
 	const struct timespec pause = { .tv_nsec = PACE_PAUSE_NS };
 	uint64_t now = clock_now_ns();
 
-	while (has_share_only(now) && now < pace.start_ns +
-	    (cpu_now_ns() - pace.cpu_ns) * PACE_SHARE) {
+	while (has_share_only(c, now) && now < c->pace.start_ns +
+	    (cpu_now_ns() - c->pace.cpu_ns) * PACE_SHARE) {
 		(void)nanosleep(&pause, NULL);
 		now = clock_now_ns();
 	}
-	if (now - pace.start_ns < PACE_WINDOW_NS)
+	if (now - c->pace.start_ns < PACE_WINDOW_NS)
 		return;
-	pace.start_ns = now;
-	pace.cpu_ns = cpu_now_ns();
-	pace.frames = pace.bytes = 0;
+	c->pace.start_ns = now;
+	c->pace.cpu_ns = cpu_now_ns();
+	c->pace.frames = c->pace.bytes = 0;
 }
 
 /* Is all said, by the guest? */
 static bool
-is_over(void)
+is_over(const struct courier *c)
 {
-	return client.out.ended;
+	return c->client.out.ended;
 }
 
 static int
-relay(struct chan *from, struct chan *to, bool *moved, struct err *e)
+relay(struct courier *c, struct chan *from, struct chan *to, bool *moved,
+    struct err *e)
 {
 	struct chan_frame f;
 	int rc;
 
-	while (!is_over() && chan_has_room(to) &&
+	while (!is_over(c) && chan_has_room(to) &&
 	    (rc = chan_next(from, &f, e)) != 0) {
 		if (rc < 0 || chan_send(to, f.type, f.stream, f.data, f.len,
 		    e) != 0)
 			return -1;
 		*moved = true;
-		if (from == &guest) {
-			pace.frames++;
+		if (from == &c->guest) {
+			c->pace.frames++;
 			/* CREDIT stands for bytes that came this way. */
-			pace.bytes += f.type == CHAN_CREDIT ? chan_u32(&f) :
+			c->pace.bytes += f.type == CHAN_CREDIT ? chan_u32(&f) :
 			    f.len;
 		}
 	}
@@ -156,66 +159,66 @@ relay(struct chan *from, struct chan *to, bool *moved, struct err *e)
 }
 
 static void
-say_failed(const struct err *why)
+say_failed(struct courier *c, const struct err *why)
 {
 	struct err e;
 
 	/* It is an answer, also to who was never answered. */
-	if (!client.out.hello)
-		(void)chan_send_hello(&client, &e);
-	(void)chan_send_failed(&client, STATUS_FAILED, why->msg, &e);
+	if (!c->client.out.hello)
+		(void)chan_send_hello(&c->client, &e);
+	(void)chan_send_failed(&c->client, STATUS_FAILED, why->msg, &e);
 }
 
 /* All that can be moved without waiting.  1 to go on, 0 if it is over. */
 static int
-move(struct err *e)
+move(struct courier *c, struct err *e)
 {
 	bool moved, any = false;
 
 	do {
 		moved = false;
-		if (chan_move(&client, 0, e) != 0)
+		if (chan_move(&c->client, 0, e) != 0)
 			return -1;
-		if (chan_move(&guest, 0, e) != 0 ||
-		    relay(&guest, &client, &moved, e) != 0) {
+		if (chan_move(&c->guest, 0, e) != 0 ||
+		    relay(c, &c->guest, &c->client, &moved, e) != 0) {
 			(void)err_prefix(e, "the disposable's agent breaks the "
 			    "channel");
-			say_failed(e);
-		} else if (relay(&client, &guest, &moved, e) != 0) {
+			say_failed(c, e);
+		} else if (relay(c, &c->client, &c->guest, &moved, e) != 0) {
 			(void)err_prefix(e, "dvm breaks the channel");
-			say_failed(e);
-		} else if (guest.closed && !moved && !is_over() &&
-		    chan_has_room(&client)) {
+			say_failed(c, e);
+		} else if (c->guest.closed && !moved && !is_over(c) &&
+		    chan_has_room(&c->client)) {
 			(void)err_set(e, ERR_SYS, 0, "the disposable's agent "
 			    "has gone away");
-			say_failed(e);
+			say_failed(c, e);
 		}
 		any = any || moved;
-		keep_pace();
-	} while (moved && !is_over());
+		keep_pace(c);
+	} while (moved && !is_over(c));
 	/* Being woken for nothing costs what a small frame does. */
-	pace.frames += !any;
-	return client.closed || is_over() ? 0 : 1;
+	c->pace.frames += !any;
+	return c->client.closed || is_over(c) ? 0 : 1;
 }
 
 /* The last words, however long the client takes for them: it may be stopped, or
  * write to a slow disk.  Then its end, or that of our patience. */
 static void
-linger(int link_fd)
+linger(struct courier *c, int link_fd)
 {
-	struct pollfd p[] = { { .fd = client.io.fd }, { .fd = link_fd } };
+	struct pollfd p[] = { { .fd = c->client.io.fd }, { .fd = link_fd } };
 	uint64_t until = 0;
 	struct err e;
 
-	while (chan_move(&client, 0, &e) == 0 && !client.closed) {
-		bool flushed = chan_is_flushed(&client);
+	while (chan_move(&c->client, 0, &e) == 0 && !c->client.closed) {
+		bool flushed = chan_is_flushed(&c->client);
 
 		if (flushed && until == 0)
 			until = clock_now_ns() + LINGER_MS * CLOCK_MS;
 		if (flushed && clock_now_ns() >= until)
 			break;
 		/* What it still says is to nobody. */
-		client.rx_used = client.rx_len;
+		c->client.rx_used = c->client.rx_len;
 		p[0].events = (short)(POLLIN | (flushed ? 0 : POLLOUT));
 		if (poll(p, 2, flushed ? LINGER_MS : -1) < 0 ||
 		    p[1].revents != 0)
@@ -224,26 +227,26 @@ linger(int link_fd)
 }
 
 static void
-serve(int link_fd)
+serve(struct courier *c, int link_fd)
 {
 	struct pollfd p[] = {
-		{ .fd = client.io.fd }, { .fd = guest.io.fd },
+		{ .fd = c->client.io.fd }, { .fd = c->guest.io.fd },
 		{ .fd = link_fd },
 	};
 	struct err e;
 
-	while (move(&e) == 1) {
-		p[0].events = chan_events(&client);
-		p[1].events = chan_events(&guest);
+	while (move(c, &e) == 1) {
+		p[0].events = chan_events(&c->client);
+		p[1].events = chan_events(&c->guest);
 		if (poll(p, 3, -1) < 0 && errno != EINTR)
 			return;
 		/* Core has let go of it. */
 		if (p[2].revents != 0)
 			return;
-		if (p[1].revents & POLLIN && guest.io.woken != NULL)
-			guest.io.woken(guest.io.arg);
+		if (p[1].revents & POLLIN && c->guest.io.woken != NULL)
+			c->guest.io.woken(c->guest.io.arg);
 	}
-	linger(link_fd);
+	linger(c, link_fd);
 }
 
 static int
@@ -256,8 +259,9 @@ confine(const struct rs_courier_params *p, struct err *e)
 	return rs_confine(&cp, e);
 }
 
-int
-rs_courier_run(const struct rs_courier_params *p, struct err *e)
+/* All but the memory, which outlives every early return. */
+static int
+work(struct courier *c, const struct rs_courier_params *p, struct err *e)
 {
 	struct rs_stock_job job;
 	struct chan_io to_client, to_guest;
@@ -265,9 +269,8 @@ rs_courier_run(const struct rs_courier_params *p, struct err *e)
 	int client_fd, rc;
 	bool open;
 
-	come_after_launches();
-	board = rs_stock_board(p->board_fd, false);
-	if (board == NULL)
+	c->board = rs_stock_board(p->board_fd, false);
+	if (c->board == NULL)
 		return err_set(e, ERR_SYS, errno, "courier: mmap");
 	if (keep_few_capabilities(e) != 0)
 		return -1;
@@ -279,13 +282,27 @@ rs_courier_run(const struct rs_courier_params *p, struct err *e)
 	if (confine(p, e) != 0)
 		return -1;
 	to_client = chan_io_socket(client_fd);
-	chan_init(&client, &to_client, true);
+	chan_init(&c->client, &to_client, true);
 	if (!open) {
-		say_failed(&why);
-		linger(p->link_fd);
+		say_failed(c, &why);
+		linger(c, p->link_fd);
 		return 0;
 	}
-	chan_init(&guest, &to_guest, false);
-	serve(p->link_fd);
+	chan_init(&c->guest, &to_guest, false);
+	serve(c, p->link_fd);
 	return 0;
+}
+
+int
+rs_courier_run(const struct rs_courier_params *p, struct err *e)
+{
+	struct courier *c = calloc(1, sizeof(*c));
+	int rc;
+
+	if (c == NULL)
+		return err_set(e, ERR_NOMEM, errno, "courier");
+	come_after_launches();
+	rc = work(c, p, e);
+	free(c);
+	return rc;
 }
