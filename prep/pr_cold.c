@@ -143,7 +143,7 @@ boot(const struct pr_cold_params *p, const struct pr_config *c,
 	if (make_disks(r, c, s->disk, devs, e) != 0 ||
 	    s->domain->start(s->domain_ctx, &start, e) != 0)
 		return -1;
-	found = pr_domain_find(s, r->uuid, &info, e);
+	found = hv_find(s->hv, r->uuid, &info, e);
 	if (found < 0)
 		return -1;
 	if (found == 0)

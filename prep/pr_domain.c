@@ -14,7 +14,6 @@
 #include "prep/pr_clock.h"
 #include "prep/pr_domain.h"
 
-#define LIST_BATCH 64
 #define SUSPEND_SECONDS 60u	/* libxl's limit as well */
 #define SUSPEND_POLL_MS 20u
 #define SHUTDOWN_SUSPEND 2u	/* xen/include/public/sched.h */
@@ -59,29 +58,6 @@ pr_domain_parse_id(const char *untrusted_id, uint8_t uuid[HV_UUID_BYTES],
 	    len != HV_UUID_BYTES || memcmp(uuid, IDENT_UUID_PREP, 4) != 0)
 		return err_set(e, ERR_INPUT, 0, "'%.64s' is not the id of a "
 		    "preparation", untrusted_id);
-	return 0;
-}
-
-int
-pr_domain_find(const struct pr_seams *s, const uint8_t *uuid,
-    struct hv_domain_info *info, struct err *e)
-{
-	struct hv_domain_info infos[LIST_BATCH];
-	uint32_t first = 0;
-	int nr;
-
-	do {
-		nr = s->hv->ops->list(s->hv, first, infos, LIST_BATCH, e);
-		if (nr < 0)
-			return -1;
-		for (int i = 0; i < nr; i++) {
-			first = infos[i].domid + 1;
-			if (memcmp(infos[i].uuid, uuid, HV_UUID_BYTES) != 0)
-				continue;
-			*info = infos[i];
-			return 1;
-		}
-	} while (nr == LIST_BATCH);
 	return 0;
 }
 

@@ -23,9 +23,6 @@ void pr_domain_id_text(const uint8_t uuid[HV_UUID_BYTES],
 int pr_domain_parse_id(const char *untrusted_id, uint8_t uuid[HV_UUID_BYTES],
     struct err *e);
 
-/* 1 and *info, 0 if there is none, -1. */
-int pr_domain_find(const struct pr_seams *s, const uint8_t *uuid,
-    struct hv_domain_info *info, struct err *e);
 
 /* Asks the guest to suspend itself and waits until it has. */
 int pr_domain_suspend(const struct pr_seams *s, uint32_t domid,

@@ -133,7 +133,7 @@ destroy(const struct pr_seams *s, const uint8_t *uuid, uint32_t domid,
 
 	if (s->hv->ops->destroy(s->hv, domid, e) != 0)
 		return -1;
-	while ((found = pr_domain_find(s, uuid, &info, e)) == 1) {
+	while ((found = hv_find(s->hv, uuid, &info, e)) == 1) {
 		if (clock_now_ns() >= deadline)
 			return err_set(e, ERR_BUSY, 0, "domain %u does not go "
 			    "away: a backend holds its memory", domid);
@@ -151,7 +151,7 @@ pr_domain_end(const struct pr_seams *s, const uint8_t *uuid, struct err *e)
 	int exists, known;
 
 	pr_domain_uuid_text(uuid, uuid_text);
-	exists = known = pr_domain_find(s, uuid, &info, e);
+	exists = known = hv_find(s->hv, uuid, &info, e);
 	if (exists < 0)
 		return -1;
 	domid = info.domid;

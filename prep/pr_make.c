@@ -84,7 +84,7 @@ boot(struct pr_make *m, struct err *e)
 	    m->params->config->name);
 	if (s->domain->start(s->domain_ctx, &start, e) != 0)
 		return -1;
-	found = pr_domain_find(s, m->uuid, &info, e);
+	found = hv_find(s->hv, m->uuid, &info, e);
 	if (found < 0)
 		return -1;
 	if (found == 0)

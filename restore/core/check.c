@@ -20,7 +20,6 @@
 #include "savefile/gen/gen.h"
 #include "savefile/sf_reader.h"
 
-#define LIST_BATCH 64
 #define NAMES_BYTES (1u << 20)
 
 static void find(struct rs_check *k, const char *fmt, va_list ap)
@@ -77,35 +76,29 @@ static void
 check_domains(struct rs_check *k, const struct env *env, bool *exists,
     bool *alive)
 {
-	struct hv_domain_info infos[LIST_BATCH];
 	unsigned before = k->nr_findings;
-	uint32_t first = 0;
 	struct err e;
-	int nr;
+	size_t nr;
+	struct hv_domain_info *all = hv_list_all(env->hv, &nr, &e);
 
-	do {
-		nr = env->hv->ops->list(env->hv, first, infos, LIST_BATCH, &e);
-		if (nr < 0)
-			found(k, "Xen does not list its domains: %s", e.msg);
-		for (int i = 0; i < nr; i++) {
-			bool known = false;
+	if (all == NULL)
+		found(k, "Xen does not list its domains: %s", e.msg);
+	for (size_t i = 0; i < nr; i++) {
+		bool known = false;
 
-			first = infos[i].domid + 1;
-			if (infos[i].domid <= UINT16_MAX)
-				alive[infos[i].domid] = true;
-			for (size_t n = 0; n < k->nr_live; n++)
-				if (k->live[n].domid == infos[i].domid &&
-				    memcmp(k->live[n].uuid, infos[i].uuid,
-				    HV_UUID_BYTES) == 0)
-					known = exists[n] = true;
-			if (memcmp(infos[i].uuid, IDENT_UUID_DISP, 4) == 0 &&
-			    !known)
-				found(k, "domain %u is a disposable that the "
-				    "service does not know%s", infos[i].domid,
-				    infos[i].dying ? " and that Xen does not "
-				    "let go" : "");
-		}
-	} while (nr == LIST_BATCH);
+		if (all[i].domid <= UINT16_MAX)
+			alive[all[i].domid] = true;
+		for (size_t n = 0; n < k->nr_live; n++)
+			if (k->live[n].domid == all[i].domid &&
+			    memcmp(k->live[n].uuid, all[i].uuid,
+			    HV_UUID_BYTES) == 0)
+				known = exists[n] = true;
+		if (memcmp(all[i].uuid, IDENT_UUID_DISP, 4) == 0 && !known)
+			found(k, "domain %u is a disposable that the service "
+			    "does not know%s", all[i].domid, all[i].dying ?
+			    " and that Xen does not let go" : "");
+	}
+	free(all);
 	for (size_t n = 0; n < k->nr_live; n++)
 		if (!exists[n])
 			found(k, "%s has no domain %u", k->live[n].name,

@@ -11,16 +11,15 @@
 #include "restore/core/life.h"
 #include "restore/core/watch.h"
 
-#define LIST_BATCH 64
 #define CRASHED 3u		/* SHUTDOWN_crash */
 
 /* Why it no longer runs; NULL if it does.  *code 0: it ended by itself. */
 static const char *
-death_of(const struct rs_slot *s, const struct hv_domain_info *infos, int nr,
-    uint32_t *code)
+death_of(const struct rs_slot *s, const struct hv_domain_info *infos,
+    size_t nr, uint32_t *code)
 {
 	*code = 0;
-	for (int i = 0; i < nr; i++) {
+	for (size_t i = 0; i < nr; i++) {
 		if (infos[i].domid != s->domain.domid ||
 		    memcmp(infos[i].uuid, s->domain.uuid, HV_UUID_BYTES) != 0)
 			continue;
@@ -35,35 +34,6 @@ death_of(const struct rs_slot *s, const struct hv_domain_info *infos, int nr,
 	return "somebody else destroyed it";
 }
 
-/* All domains at once; NULL if Xen does not say.  Listing is a hypercall of
- * microseconds, and needs no xenstore that could hang: watching
- * @releaseDomain would. */
-static struct hv_domain_info *
-list_domains(struct rs_core *c, int *nr)
-{
-	struct hv_domain_info *all = NULL, *more;
-	struct err e;
-	uint32_t first = 0;
-	int got;
-
-	*nr = 0;
-	do {
-		more = reallocarray(all, (size_t)*nr + LIST_BATCH,
-		    sizeof(*all));
-		got = more == NULL ? -1 : c->env.hv->ops->list(c->env.hv,
-		    first, more + *nr, LIST_BATCH, &e);
-		if (more != NULL)
-			all = more;
-		if (got < 0) {
-			free(all);
-			return NULL;
-		}
-		*nr += got;
-		first = got > 0 ? all[*nr - 1].domid + 1 : 0;
-	} while (got == LIST_BATCH);
-	return all;
-}
-
 void
 rs_watch(struct rs_core *c)
 {
@@ -72,9 +42,12 @@ rs_watch(struct rs_core *c)
 	struct hv_domain_info *infos;
 	const char *why;
 	uint32_t code = 0;
-	int nr;
+	struct err ignored;
+	size_t nr;
 
-	infos = list_domains(c, &nr);
+	/* Listing is a hypercall of microseconds, and needs no xenstore that
+	 * could hang, as watching @releaseDomain would. */
+	infos = hv_list_all(c->env.hv, &nr, &ignored);
 	for (s = TAILQ_FIRST(&c->slots); s != NULL; s = next) {
 		next = TAILQ_NEXT(s, entry);
 		if (s->state == DVM_PROTO_STATE_ZOMBIE && !s->busy &&

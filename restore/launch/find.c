@@ -11,7 +11,6 @@
 #include "include/ident.h"
 #include "restore/launch/find.h"
 
-#define LIST_BATCH 64
 #define NAMES_BYTES 8192	/* of one disposable's disks */
 #define DOMAINS_BYTES (256u << 10)
 
@@ -39,24 +38,12 @@ rs_find_disk(struct rs_domain *d, const char *dm_name)
 static int
 find_domain(const struct env *env, struct rs_domain *d, struct err *e)
 {
-	struct hv_domain_info infos[LIST_BATCH];
-	uint32_t first = 0;
-	int nr;
+	struct hv_domain_info info;
+	int rc = hv_find(env->hv, d->uuid, &info, e);
 
-	do {
-		nr = env->hv->ops->list(env->hv, first, infos, LIST_BATCH, e);
-		if (nr < 0)
-			return -1;
-		for (int i = 0; i < nr; i++) {
-			first = infos[i].domid + 1;
-			if (memcmp(infos[i].uuid, d->uuid, sizeof(d->uuid)) !=
-			    0)
-				continue;
-			rs_find_domain(&infos[i], d);
-			return 1;
-		}
-	} while (nr == LIST_BATCH);
-	return 0;
+	if (rc == 1)
+		rs_find_domain(&info, d);
+	return rc;
 }
 
 /* The nodes of one that is dead name its UUID. */

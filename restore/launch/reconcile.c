@@ -20,7 +20,6 @@
 #include "restore/launch/find.h"
 #include "restore/launch/reconcile.h"
 
-#define LIST_BATCH 64
 #define DOMID_MAX 0x7ff0u	/* DOMID_FIRST_RESERVED */
 #define NAMES_BYTES (1u << 20)	/* of all nodes or devices at once */
 #define BUSY_NS (10 * CLOCK_SECOND)	/* for all together */
@@ -186,31 +185,27 @@ keep_domain(struct reconcile *r, const struct hv_domain_info *info)
 static void
 remove_domains(struct reconcile *r)
 {
-	struct hv *hv = r->env->hv;
-	struct hv_domain_info infos[LIST_BATCH];
 	struct rs_domain d;
-	uint32_t first = 0;
 	struct err e;
-	int nr;
+	size_t nr;
+	struct hv_domain_info *all = hv_list_all(r->env->hv, &nr, &e);
 
-	do {
-		nr = hv->ops->list(hv, first, infos, LIST_BATCH, &e);
-		if (nr < 0)
-			failed(r, &e);
-		r->unseen = r->unseen || nr < 0;
-		for (int i = 0; i < nr; i++) {
-			first = infos[i].domid + 1;
-			if (infos[i].domid < DOMID_MAX)
-				r->alive[infos[i].domid] = true;
-			/* A dying one may need its nodes gone to be dead:
-			 * a backend holds its frames. */
-			if (memcmp(infos[i].uuid, IDENT_UUID_DISP, 4) != 0 ||
-			    keep_domain(r, &infos[i]))
-				continue;
-			rs_find_domain(&infos[i], &d);
-			remove_domain(r, &d, &infos[i]);
-		}
-	} while (nr == LIST_BATCH);
+	if (all == NULL) {
+		failed(r, &e);
+		r->unseen = true;
+	}
+	for (size_t i = 0; i < nr; i++) {
+		if (all[i].domid < DOMID_MAX)
+			r->alive[all[i].domid] = true;
+		/* A dying one may need its nodes gone to be dead: a backend
+		 * holds its frames. */
+		if (memcmp(all[i].uuid, IDENT_UUID_DISP, 4) != 0 ||
+		    keep_domain(r, &all[i]))
+			continue;
+		rs_find_domain(&all[i], &d);
+		remove_domain(r, &d, &all[i]);
+	}
+	free(all);
 }
 
 /* One that xl booted has a tree under its UUID, which nothing else says when
