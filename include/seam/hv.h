@@ -112,8 +112,8 @@ struct hv {
 	const struct hv_ops *ops;
 };
 
-/* All domains, in the order of their numbers; *nr may be 0.  free() it.  NULL on
- * failure. */
+/* All domains, in the order of their numbers; *nr may be 0.  The array is to be
+ * freed.  NULL on failure. */
 struct hv_domain_info *hv_list_all(struct hv *hv, size_t *nr, struct err *e);
 /* The domain with this UUID: 1, or 0 if there is none, or -1. */
 int hv_find(struct hv *hv, const uint8_t uuid[HV_UUID_BYTES],
